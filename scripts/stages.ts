@@ -1,0 +1,49 @@
+/** What `npm test` runs, in order. Every `*.test.ts` belongs to exactly one stage; the tidy test checks that. */
+
+export interface Stage {
+  readonly name: string;
+  /** What a failure of this stage means, in a line. */
+  readonly summary: string;
+  /** Globs of the stage's test files, relative to the root. */
+  readonly patterns: readonly string[];
+  /** Files that the stage's tests run, rather than import. Without them the stage has nothing to say. */
+  readonly needs?: readonly string[];
+  /** The longest that one test may take, in milliseconds. */
+  readonly testTimeoutMs: number;
+}
+
+export const STAGES: readonly Stage[] = [
+  {
+    name: 'unit',
+    summary: 'one module at a time, and the tidy and purity tests',
+    patterns: ['packages/*/src/**/*.test.ts', 'test/unit/**/*.test.ts'],
+    testTimeoutMs: 30_000,
+  },
+  {
+    name: 'integration',
+    summary: 'clients and servers over real sockets',
+    patterns: ['test/integration/**/*.test.ts'],
+    testTimeoutMs: 60_000,
+  },
+  {
+    name: 'package',
+    summary: 'the packed library in an empty folder: ESM, require and TypeScript, on Node 22 and 24',
+    patterns: ['test/package/**/*.test.ts'],
+    needs: ['packages/godwit/src/index.ts'],
+    testTimeoutMs: 240_000,
+  },
+  {
+    name: 'demo',
+    summary: 'npm run demo, for people and as JSON',
+    patterns: ['test/demo/**/*.test.ts'],
+    needs: ['packages/cli/src/demo/main.ts'],
+    testTimeoutMs: 60_000,
+  },
+  {
+    name: 'soak',
+    summary: 'npm run soak, six runs of it',
+    patterns: ['test/soak/**/*.test.ts'],
+    needs: ['test/soak/main.ts'],
+    testTimeoutMs: 300_000,
+  },
+];
