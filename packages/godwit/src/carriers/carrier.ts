@@ -1,0 +1,150 @@
+/**
+ * What a carrier is: one reliable byte pipe under a session (protocol.md §3). TCP, TLS, WebSocket and memory all
+ * implement these interfaces, and nothing above this folder knows which one it has.
+ */
+import type { LookupFunction, ListenOptions } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/** Bytes waiting to be sent from which on `write` answers false. Memory cost: about as much a stalled carrier. */
+export const WRITE_HIGH_WATER_BYTES = 256 * 1024;
+
+/** When to give up on a carrier that was ended and whose peer does not end its side, in milliseconds. */
+export const END_TIMEOUT_MS = 5_000;
+
+/** Why a carrier, or an attempt to dial one, is over. */
+export interface CarrierClosed {
+  /** Node's code where there is one (`ECONNRESET`, `ETIMEDOUT`, …); `ERR_GODWIT_CARRIER_CLOSED` when this side closed it. */
+  readonly code: string;
+  readonly message: string;
+  /** The peer's host said so: a RST, a refusal or the end of the pipe. Without it the peer is merely silent. */
+  readonly reset: boolean;
+}
+
+/** The code of a carrier that this side ended, destroyed or reset itself. */
+export const CLOSED_HERE = 'ERR_GODWIT_CARRIER_CLOSED';
+
+export interface CarrierHandlers {
+  /** Bytes as they came; the receiver may keep them. */
+  onData(chunk: Uint8Array): void;
+  /** What `write` took has been passed on: write again. May also come without a `write` that answered false. */
+  onDrain(): void;
+  /**
+   * Called exactly once, whichever side closed, never from within a call of the carrier's own methods. An end of the
+   * peer's stream is a reset too: a session that is over says so itself before its carrier ends.
+   */
+  onClose(closed: CarrierClosed): void;
+}
+
+export interface Carrier {
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly remoteFamily: string | undefined;
+  /** Keying material that binds proofs to this carrier (RFC 9266); undefined without TLS. */
+  readonly exporter: Uint8Array | undefined;
+  /** Bytes that `write` took and the pipe has not. */
+  readonly bytesQueued: number;
+
+  /** Begins reading. Bytes, and an end, that came before are kept until then. Called once. */
+  start(handlers: CarrierHandlers): void;
+  /**
+   * Sends all parts in order, in one system call where the pipe has one. They must not be changed until they are
+   * flushed. False: `WRITE_HIGH_WATER_BYTES` are waiting, so wait for `onDrain`. Does nothing on a closed carrier.
+   */
+  write(parts: readonly Uint8Array[]): boolean;
+  /** Stops reading. For bounded memory before authentication only: an attached carrier is always read. */
+  pause(): void;
+  resume(): void;
+  /** Flushes, then ends the pipe; what still comes in is dropped. Destroyed after `END_TIMEOUT_MS`. */
+  end(): void;
+  /** Closes at once. */
+  destroy(): void;
+  /** Closes at once, and lets the peer know by a RST where the pipe has one. */
+  reset(): void;
+  ref(): void;
+  unref(): void;
+  setNoDelay(noDelay: boolean): void;
+  setKeepAlive(enable: boolean, initialDelayMs: number): void;
+  /**
+   * Gives the pipe up to a peer that does not speak Godwit: the raw stream, paused, with `unread` back at its front.
+   * No handler is called any more. Only some carriers can.
+   */
+  takeStream?(unread: Uint8Array): Duplex;
+}
+
+export interface DialAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DialOptions {
+  /** When to give up, in milliseconds; the error's code is `ETIMEDOUT`. */
+  readonly timeoutMs: number;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  readonly family?: number | undefined;
+  readonly lookup?: LookupFunction | undefined;
+  /** An aborted dial is done with code `ABORT_ERR`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Called once, unless the dial was cancelled, and never before `dial` returned. */
+export type DialDone = (error: CarrierClosed | undefined, carrier: Carrier | undefined) => void;
+
+export interface Dial {
+  /** Gives the dial up; `done` will not be called. Does nothing once it is done. */
+  cancel(): void;
+}
+
+export interface ListenHandlers {
+  /** The carrier is not read before its `start`. */
+  onCarrier(carrier: Carrier): void;
+  onListening?(): void;
+  /** It could not listen, or could not accept a connection. */
+  onError?(error: Error): void;
+  /** The listener is closed and all its carriers are too. */
+  onClose?(): void;
+}
+
+/** Where to listen: node's options, or the very arguments of `net.Server#listen` (a handle, a descriptor, a path). */
+export type ListenTarget = Readonly<ListenOptions> | { readonly args: readonly unknown[] };
+
+export interface Listener {
+  readonly listening: boolean;
+  /** Carriers accepted and not yet closed. */
+  readonly connections: number;
+  address(): { readonly address: string; readonly family: string; readonly port: number } | string | null;
+  /** Stops accepting; open carriers live on. */
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** A way to make carriers. */
+export interface Transport {
+  dial(address: DialAddress, options: DialOptions, done: DialDone): Dial;
+  listen(target: ListenTarget, handlers: ListenHandlers): Listener;
+}
+
+const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE']);
+
+/** A carrier's end from an error of node. */
+export function closedBy(error: Error & { readonly code?: unknown }): CarrierClosed {
+  const code = typeof error.code === 'string' ? error.code : 'ECONNRESET';
+  return { code, message: error.message === '' ? code : error.message, reset: RESET_CODES.has(code) };
+}
+
+/** The end that a peer's FIN makes. */
+export const ENDED_BY_PEER: CarrierClosed = {
+  code: 'ECONNRESET',
+  message: 'the peer ended the carrier',
+  reset: true,
+};
+
+/** The end that this side made. */
+export const ENDED_HERE: CarrierClosed = {
+  code: CLOSED_HERE,
+  message: 'the carrier was closed on this side',
+  reset: false,
+};

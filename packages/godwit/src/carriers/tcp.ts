@@ -1,0 +1,308 @@
+/** Carriers over TCP and Unix sockets. */
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import {
+  ENDED_BY_PEER,
+  ENDED_HERE,
+  END_TIMEOUT_MS,
+  WRITE_HIGH_WATER_BYTES,
+  closedBy,
+  type Carrier,
+  type CarrierClosed,
+  type CarrierHandlers,
+  type Dial,
+  type DialAddress,
+  type DialDone,
+  type DialOptions,
+  type ListenHandlers,
+  type ListenTarget,
+  type Listener,
+  type Transport,
+} from './carrier.ts';
+
+/** A carrier around a connected stream socket. */
+export class SocketCarrier implements Carrier {
+  readonly exporter: Uint8Array | undefined;
+  readonly #socket: net.Socket;
+  #handlers: CarrierHandlers | undefined;
+  /** Why it is over, once that is known: the first cause counts. */
+  #closed: CarrierClosed | undefined;
+  #reported = false;
+
+  constructor(socket: net.Socket, exporter?: Uint8Array) {
+    this.#socket = socket;
+    this.exporter = exporter;
+    socket.on('error', this.#onError);
+    socket.on('close', this.#onClose);
+  }
+
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+  get localPort(): number | undefined {
+    return this.#socket.localPort;
+  }
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+  get remotePort(): number | undefined {
+    return this.#socket.remotePort;
+  }
+  get remoteFamily(): string | undefined {
+    return this.#socket.remoteFamily;
+  }
+  get bytesQueued(): number {
+    return this.#socket.writableLength;
+  }
+
+  start(handlers: CarrierHandlers): void {
+    this.#handlers = handlers;
+    const socket = this.#socket;
+    if (socket.closed) {
+      queueMicrotask(() => {
+        this.#report(ENDED_HERE);
+      });
+      return;
+    }
+    socket.on('data', this.#onData);
+    socket.on('drain', this.#onDrain);
+    socket.on('end', this.#onEnd);
+    socket.resume();
+  }
+
+  write(parts: readonly Uint8Array[]): boolean {
+    const socket = this.#socket;
+    if (this.#closed !== undefined || parts.length === 0) return true;
+    if (parts.length === 1) {
+      socket.write(parts[0] as Uint8Array);
+    } else {
+      // Corked writes leave in one writev when the cork is drawn.
+      socket.cork();
+      for (const part of parts) socket.write(part);
+      socket.uncork();
+    }
+    return !socket.writableNeedDrain;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#handlers !== undefined) this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = ENDED_HERE;
+    this.#finish();
+  }
+
+  destroy(): void {
+    this.#closed ??= ENDED_HERE;
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    this.#closed ??= ENDED_HERE;
+    this.#socket.resetAndDestroy();
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+  unref(): void {
+    this.#socket.unref();
+  }
+  setNoDelay(noDelay: boolean): void {
+    this.#socket.setNoDelay(noDelay);
+  }
+  setKeepAlive(enable: boolean, initialDelayMs: number): void {
+    this.#socket.setKeepAlive(enable, initialDelayMs);
+  }
+
+  takeStream(unread: Uint8Array): Duplex {
+    const socket = this.#socket;
+    this.#reported = true;
+    socket.pause();
+    socket.off('data', this.#onData);
+    socket.off('drain', this.#onDrain);
+    socket.off('end', this.#onEnd);
+    socket.off('close', this.#onClose);
+    socket.off('error', this.#onError);
+    // Carriers are half-open by choice; whoever takes over expects what net does by default.
+    socket.allowHalfOpen = false;
+    if (unread.byteLength > 0) socket.unshift(unread);
+    return socket;
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.#closed === undefined) this.#handlers?.onData(chunk);
+  };
+
+  readonly #onDrain = (): void => {
+    if (this.#closed === undefined) this.#handlers?.onDrain();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#closed ??= closedBy(error);
+  };
+
+  /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. */
+  readonly #onEnd = (): void => {
+    if (this.#closed !== undefined) return;
+    this.#closed = ENDED_BY_PEER;
+    this.#finish();
+    this.#report(ENDED_BY_PEER);
+  };
+
+  readonly #onClose = (): void => {
+    this.#report(ENDED_BY_PEER);
+  };
+
+  /** Flushes, ends and goes on reading into nothing: closing a socket with unread input would reset it. */
+  #finish(): void {
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), END_TIMEOUT_MS).unref();
+    socket.once('close', () => {
+      clearTimeout(timer);
+    });
+    socket.end();
+    socket.resume();
+  }
+
+  #report(otherwise: CarrierClosed): void {
+    if (this.#reported || this.#handlers === undefined) return;
+    this.#reported = true;
+    this.#handlers.onClose(this.#closed ?? otherwise);
+  }
+}
+
+export const SOCKET_OPTIONS = {
+  allowHalfOpen: true,
+  noDelay: true,
+  highWaterMark: WRITE_HIGH_WATER_BYTES,
+} as const;
+
+export class TcpTransport implements Transport {
+  dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
+    const { timeoutMs: _timeoutMs, signal: _signal, ...given } = options;
+    const connect = { ...SOCKET_OPTIONS, ...definedIn(given), host: address.host, port: address.port };
+    let socket: net.Socket;
+    try {
+      socket = net.connect(connect);
+    } catch (error) {
+      // A port out of range and the like: reported as every other failure is.
+      return failLater(closedBy(error as Error), done);
+    }
+    return watchDial(socket, 'connect', options, done, () => new SocketCarrier(socket));
+  }
+
+  listen(target: ListenTarget, handlers: ListenHandlers): Listener {
+    const server = net.createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true });
+    return listenOn(server, 'connection', target, handlers, (socket) => new SocketCarrier(socket));
+  }
+}
+
+/** Follows a connecting socket up to `event`; shared by every transport that is made of node's sockets. */
+export function watchDial(
+  socket: net.Socket,
+  event: string,
+  { timeoutMs, signal }: DialOptions,
+  done: DialDone,
+  wrap: () => Carrier,
+): Dial {
+  let over = false;
+  const settle = (error: CarrierClosed | undefined): void => {
+    over = true;
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    socket.off(event, onReady);
+    socket.off('error', onError);
+    socket.off('close', onEarlyClose);
+    if (error === undefined) return;
+    // Sockets that die of being destroyed still report errors, which nobody waits for any more.
+    socket.on('error', () => undefined);
+    socket.destroy();
+  };
+  const fail = (error: CarrierClosed): void => {
+    if (over) return;
+    settle(error);
+    done(error, undefined);
+  };
+  const onReady = (): void => {
+    settle(undefined);
+    done(undefined, wrap());
+  };
+  const onError = (error: Error): void => fail(closedBy(error));
+  const onEarlyClose = (): void => fail(ENDED_BY_PEER);
+  const onAbort = (): void => fail({ code: 'ABORT_ERR', message: 'the dial was aborted', reset: false });
+  const timer = setTimeout(() => {
+    fail({ code: 'ETIMEDOUT', message: `no connection within ${timeoutMs} ms`, reset: false });
+  }, timeoutMs);
+  socket.once(event, onReady);
+  socket.once('error', onError);
+  socket.once('close', onEarlyClose);
+  if (signal?.aborted === true) queueMicrotask(onAbort);
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    cancel: () => {
+      if (!over) settle(ENDED_HERE);
+    },
+  };
+}
+
+/** Listens with a server of node; shared like `watchDial`. */
+export function listenOn<S extends net.Socket>(
+  server: net.Server,
+  event: string,
+  target: ListenTarget,
+  handlers: ListenHandlers,
+  wrap: (socket: S) => Carrier,
+): Listener {
+  let connections = 0;
+  server.on(event, (socket: S) => {
+    connections += 1;
+    socket.once('close', () => {
+      connections -= 1;
+    });
+    handlers.onCarrier(wrap(socket));
+  });
+  server.on('listening', () => handlers.onListening?.());
+  server.on('error', (error) => handlers.onError?.(error));
+  server.on('close', () => handlers.onClose?.());
+  const args = 'args' in target ? target.args : [target];
+  (server.listen as (...listenArgs: unknown[]) => unknown).apply(server, [...args]);
+  return {
+    get listening() {
+      return server.listening;
+    },
+    get connections() {
+      return connections;
+    },
+    address: () => server.address(),
+    close: () => {
+      server.close();
+    },
+    ref: () => {
+      server.ref();
+    },
+    unref: () => {
+      server.unref();
+    },
+  };
+}
+
+function failLater(error: CarrierClosed, done: DialDone): Dial {
+  const immediate = setImmediate(() => done(error, undefined));
+  return {
+    cancel: () => {
+      clearImmediate(immediate);
+    },
+  };
+}
+
+/** node reads an option that is there and undefined differently from one that is missing. */
+function definedIn<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
