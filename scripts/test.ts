@@ -78,6 +78,10 @@ async function main(args: string[]): Promise<number> {
     for (const problem of problems) report.push(`  ${problem}`);
   }
 
+  if (total.passed + total.failed + total.skipped === 0) {
+    report.push('no test has that name');
+    total.failed = 1;
+  }
   console.log(`\n${report.join('\n')}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
