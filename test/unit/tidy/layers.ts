@@ -1,4 +1,4 @@
-/** Imports point one way: wire <- session <- carriers, cluster <- client | server <- policy <- adapters <- cli. */
+/** Imports point one way: wire <- session <- carriers <- socket, cluster <- client | server <- policy <- adapters <- cli. */
 import { isCore, isTest } from './source.ts';
 import type { Import, Source, Violation } from './source.ts';
 
@@ -11,7 +11,7 @@ const SHARED = '(shared)';
 /** index.ts and the entries of subpath exports: nothing in the library imports them. */
 const ENTRY = '(entry)';
 
-const BELOW_CLIENT_AND_SERVER = [SHARED, 'wire', 'session', 'crypto', 'carriers', 'cluster'];
+const BELOW_CLIENT_AND_SERVER = [SHARED, 'wire', 'session', 'crypto', 'carriers', 'socket', 'cluster'];
 
 /** What each folder of the library may import, besides itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -20,6 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   [SHARED]: ['wire', 'session'],
   crypto: [SHARED, 'wire', 'session'],
   carriers: [SHARED, 'wire', 'session', 'crypto'],
+  socket: [SHARED, 'wire', 'session', 'crypto', 'carriers'],
   cluster: [SHARED, 'wire', 'session', 'crypto', 'carriers'],
   client: BELOW_CLIENT_AND_SERVER,
   server: BELOW_CLIENT_AND_SERVER,
