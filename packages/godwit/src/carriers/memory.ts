@@ -80,7 +80,8 @@ export class MemoryCarrier implements Carrier {
     if (this.#closed !== undefined || peer.#closed !== undefined) return true;
     for (const part of parts) {
       if (part.byteLength === 0) continue;
-      peer.#incoming.push(part.slice());
+      // Not slice(): that of a Buffer is a view.
+      peer.#incoming.push(new Uint8Array(part));
       peer.#incomingBytes += part.byteLength;
     }
     peer.#wake();
