@@ -1,0 +1,55 @@
+/** Child processes that talk to us, that log to a file, and that never outlive us. */
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+
+const running = new Set<ChildProcess>();
+
+// Whatever way this process ends in, short of SIGKILL; after that, children notice that their channel is gone.
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+export interface ChildOptions {
+  /** The module to run. */
+  readonly entry: string;
+  /** Its first argument, as JSON. */
+  readonly config: object;
+  /** File that standard output and standard error are appended to. */
+  readonly logFile: string;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export function startChild({ entry, config, logFile, environment }: ChildOptions): ChildProcess {
+  const log = openSync(logFile, 'a');
+  try {
+    const child = fork(entry, [JSON.stringify(config)], {
+      stdio: ['ignore', log, log, 'ipc'],
+      env: { ...process.env, ...environment },
+    });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    return child;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Ends a child at once and resolves when it is gone. */
+export async function killChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** The end of a log, for an error message. */
+export function tailOf(logFile: string, lines = 12): string {
+  const text = readFileSync(logFile, 'utf8').trimEnd().split('\n');
+  // Where in the source it happened is in the file; what happened is what to show.
+  return text
+    .filter((line) => !line.startsWith('    at '))
+    .slice(-lines)
+    .join('\n');
+}
