@@ -1,0 +1,168 @@
+/**
+ * Checked views of bytes: a reader that never runs past its end and a writer that grows. All integers are big-endian.
+ */
+import { ProtocolError, WireCode } from './codes.ts';
+
+const encoder = new TextEncoder();
+// A byte order mark is text like any other: what was encoded comes back whole.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Reads a payload front to back; throws `ProtocolError` (Protocol) when a field runs past the end. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  // No DataView: making one for each small frame costs more than reading all of the frame's fields.
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+  get remaining(): number {
+    return this.#bytes.byteLength - this.#at;
+  }
+  u8(): number {
+    return this.#byteAt(this.#take(1, 'u8'));
+  }
+  u16(): number {
+    return this.#u16At(this.#take(2, 'u16'));
+  }
+  u32(): number {
+    return this.#u32At(this.#take(4, 'u32'));
+  }
+  u48(): number {
+    const at = this.#take(6, 'u48');
+    return this.#u16At(at) * 2 ** 32 + this.#u32At(at + 2);
+  }
+  /** 64 bits whose value must be a safe integer. */
+  u64(): number {
+    const at = this.#take(8, 'u64');
+    const high = this.#u32At(at);
+    if (high >= 2 ** 21) throw new ProtocolError(WireCode.Protocol, 'a 64-bit number is above 2^53 − 1');
+    return high * 2 ** 32 + this.#u32At(at + 4);
+  }
+  /** A copy, so that the value outlives the buffer it came in. */
+  bytes(length: number): Uint8Array {
+    const at = this.#take(length, 'bytes');
+    // Not slice(): that of a Buffer is a view.
+    return new Uint8Array(this.#bytes.subarray(at, at + length));
+  }
+  text(length: number): string {
+    const at = this.#take(length, 'text');
+    try {
+      return decoder.decode(this.#bytes.subarray(at, at + length));
+    } catch {
+      throw new ProtocolError(WireCode.Protocol, 'a text field is not UTF-8');
+    }
+  }
+  #take(length: number, what: string): number {
+    if (length > this.remaining) {
+      throw new ProtocolError(WireCode.Protocol, `truncated frame: ${what} runs past the end of the payload`);
+    }
+    const at = this.#at;
+    this.#at += length;
+    return at;
+  }
+  #u32At(at: number): number {
+    return this.#u16At(at) * 2 ** 16 + this.#u16At(at + 2);
+  }
+  #u16At(at: number): number {
+    return this.#byteAt(at) * 2 ** 8 + this.#byteAt(at + 1);
+  }
+  #byteAt(at: number): number {
+    return this.#bytes[at] as number;
+  }
+}
+
+/** Appends fields to a growing buffer. Throws `RangeError` on a value outside its field: that is our own bug. */
+export class ByteWriter {
+  #bytes: Uint8Array;
+  #at = 0;
+  /** `capacity`, in bytes, spares growth and a copy where the length is known. */
+  constructor(capacity = 128) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+  get length(): number {
+    return this.#at;
+  }
+  u8(value: number): void {
+    this.#integer(value, 1, 0xff);
+  }
+  u16(value: number): void {
+    this.#integer(value, 2, 0xffff);
+  }
+  u32(value: number): void {
+    this.#integer(value, 4, 0xffffffff);
+  }
+  u48(value: number): void {
+    this.#integer(value, 6, 2 ** 48 - 1);
+  }
+  u64(value: number): void {
+    this.#integer(value, 8, Number.MAX_SAFE_INTEGER);
+  }
+  bytes(value: Uint8Array): void {
+    const at = this.#room(value.byteLength);
+    this.#bytes.set(value, at);
+  }
+  /** All that was written; the writer must not be used afterwards. */
+  finish(): Uint8Array {
+    return this.#at === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#at);
+  }
+  #integer(value: number, length: number, max: number): void {
+    if (!Number.isSafeInteger(value) || value < 0 || value > max)
+      throw new RangeError(`${value} is not in 0 … ${max}`);
+    const at = this.#room(length);
+    let left = value;
+    for (let i = at + length - 1; i >= at; i -= 1) {
+      const above = Math.floor(left / 256);
+      this.#bytes[i] = left - above * 256;
+      left = above;
+    }
+  }
+  /** Makes room for `length` bytes and answers where they go. It may replace the buffer, so it is called before that is named. */
+  #room(length: number): number {
+    const at = this.#at;
+    if (at + length > this.#bytes.byteLength) {
+      const grown = new Uint8Array(Math.max(this.#bytes.byteLength * 2, at + length));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    this.#at += length;
+    return at;
+  }
+}
+
+export function encodeText(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** Lower-case hexadecimal, the form in which ids are keys of maps and appear in logs. */
+export function toHex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += (byte < 16 ? '0' : '') + byte.toString(16);
+  return text;
+}
+
+/** Inverse of `toHex`. Throws `RangeError` on anything else. */
+export function fromHex(text: string): Uint8Array {
+  if (!/^(?:[0-9a-f]{2})*$/.test(text)) throw new RangeError('not lower-case hexadecimal');
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i += 1) bytes[i] = Number.parseInt(text.slice(i * 2, i * 2 + 2), 16);
+  return bytes;
+}
+
+/** Stops at the first difference: never for MACs, which are compared in constant time where they are verified. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.byteLength !== b.byteLength) return false;
+  for (let i = 0; i < a.byteLength; i += 1) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.byteLength;
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.byteLength;
+  }
+  return all;
+}
