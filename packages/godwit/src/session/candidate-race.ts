@@ -1,0 +1,124 @@
+/**
+ * Carrier set-up to several candidates, staggered (protocol.md §10.4). Only the set-up is raced: what is sent on a carrier
+ * that is ready, and when, is the session's decision, so MIGRATE goes to one server at a time.
+ */
+import type { Candidate, Failure } from './client-events.ts';
+
+/** A carrier that is set up. `challenge` comes with a standby, or a round trip later. */
+export interface ReadyCarrier {
+  readonly carrierId: number;
+  readonly candidate: Candidate;
+  challenge: Challenge | undefined;
+}
+
+export interface Challenge {
+  readonly serverName: string;
+  readonly nonce: Uint8Array;
+}
+
+export interface RaceHost {
+  nextDialId(): number;
+  dial(dialId: number, candidate: Candidate): void;
+  cancelDial(dialId: number): void;
+  hangUp(carrierId: number): void;
+}
+
+export function sameAddress(a: { host: string; port: number }, b: { host: string; port: number }): boolean {
+  return a.host === b.host && a.port === b.port;
+}
+
+export class CandidateRace {
+  readonly #host: RaceHost;
+  readonly #staggerMs: number;
+  #waiting: Candidate[];
+  readonly #dials = new Map<number, Candidate>();
+  readonly #ready: ReadyCarrier[] = [];
+  #nextAt: number | undefined;
+  #lastFailure: Failure | undefined;
+
+  constructor(host: RaceHost, staggerMs: number, order: readonly Candidate[]) {
+    this.#host = host;
+    this.#staggerMs = staggerMs;
+    this.#waiting = [...order];
+  }
+
+  /** When to dial the next candidate, unless a carrier is being used by then. */
+  get nextAt(): number | undefined {
+    return this.#waiting.length > 0 ? this.#nextAt : undefined;
+  }
+
+  /** No candidate is left, under way or ready. */
+  get isExhausted(): boolean {
+    return this.#waiting.length === 0 && this.#dials.size === 0 && this.#ready.length === 0;
+  }
+
+  get lastFailure(): Failure | undefined {
+    return this.#lastFailure;
+  }
+
+  /** Dials one more candidate, if there is one. */
+  advance(now: number): void {
+    const candidate = this.#waiting.shift();
+    this.#nextAt = now + this.#staggerMs;
+    if (!candidate) return;
+    const dialId = this.#host.nextDialId();
+    this.#dials.set(dialId, candidate);
+    this.#host.dial(dialId, candidate);
+  }
+
+  /** Undefined when the dial was given up meanwhile: the caller hangs up. */
+  handleConnected(dialId: number, carrierId: number, challenge: Challenge | undefined): ReadyCarrier | undefined {
+    const candidate = this.#dials.get(dialId);
+    if (!candidate) return undefined;
+    this.#dials.delete(dialId);
+    const ready: ReadyCarrier = { carrierId, candidate, challenge };
+    this.#ready.push(ready);
+    return ready;
+  }
+
+  /** Answers false when the dial was given up meanwhile. */
+  handleFailed(now: number, dialId: number, failure: Failure): boolean {
+    if (!this.#dials.delete(dialId)) return false;
+    this.#lastFailure = failure;
+    this.advance(now);
+    return true;
+  }
+
+  find(carrierId: number): ReadyCarrier | undefined {
+    return this.#ready.find((ready) => ready.carrierId === carrierId);
+  }
+
+  handleLost(now: number, carrierId: number, failure: Failure): void {
+    const at = this.#ready.findIndex((ready) => ready.carrierId === carrierId);
+    if (at < 0) return;
+    this.#ready.splice(at, 1);
+    this.#lastFailure = failure;
+    this.advance(now);
+  }
+
+  /** A refusal also is a failure to remember. */
+  note(failure: Failure): void {
+    this.#lastFailure = failure;
+  }
+
+  /** Takes the first carrier that is ready: with its challenge, or any when `early`. */
+  take(early: boolean): ReadyCarrier | undefined {
+    const at = this.#ready.findIndex((ready) => early || ready.challenge !== undefined);
+    if (at < 0) return undefined;
+    return this.#ready.splice(at, 1)[0];
+  }
+
+  /** Puts a candidate in front again, e.g. after its server asked for another kind of attach. */
+  again(candidate: Candidate): void {
+    this.#waiting.unshift(candidate);
+  }
+
+  /** Gives up all dials and closes all carriers that are not in use. */
+  end(): void {
+    for (const dialId of this.#dials.keys()) this.#host.cancelDial(dialId);
+    this.#dials.clear();
+    for (const ready of this.#ready) this.#host.hangUp(ready.carrierId);
+    this.#ready.length = 0;
+    this.#waiting = [];
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Both streams of a client session and what protects them: input kept until a ticket covers it, output delivered (or, in
+ * `commit` mode, staged until a ticket covers it), the newest ticket, the digest (protocol.md §6, §7).
+ */
+import {
+  Delivery,
+  MAX_SNAPSHOT_CHUNK_BYTES,
+  MAX_TICKET_HEAD_BYTES,
+  ProtocolError,
+  WireCode,
+  encodeFrame,
+  type Frame,
+  type FrameValue,
+  type Offset,
+} from '../wire/index.ts';
+import { DigestWindow, type Crc32 } from './digest-window.ts';
+import type { ClientLimits } from './limits.ts';
+import { ReceiveBuffer } from './receive-buffer.ts';
+import { SendBuffer } from './send-buffer.ts';
+import { TicketHolder, type HeldTicket } from './ticket-holder.ts';
+
+export class ClientStreams {
+  readonly send = new SendBuffer(0);
+  readonly receive: ReceiveBuffer;
+  readonly tickets: TicketHolder;
+  readonly #limits: ClientLimits;
+  readonly #digest: DigestWindow;
+  #delivery: Delivery = Delivery.Replay;
+  /** Output that was delivered without a ticket that covers it (commit mode, unprotected). */
+  #deliveredUncovered: Offset = 0;
+  #protected = true;
+  /** Below this offset input is freed on ACK, since the server said that no ticket will come for it. */
+  #freeOnAck: Offset = 0;
+  #discarding = false;
+
+  constructor(limits: ClientLimits, crc32: Crc32) {
+    this.#limits = limits;
+    this.receive = new ReceiveBuffer(0, limits.receiveWindowBytes);
+    this.tickets = new TicketHolder(MAX_TICKET_HEAD_BYTES, limits.maxBodyBytes);
+    this.#digest = new DigestWindow(0, limits.digestWindowBytes, crc32);
+  }
+
+  get delivery(): Delivery {
+    return this.#delivery;
+  }
+  get isProtected(): boolean {
+    return this.#protected;
+  }
+
+  setDelivery(delivery: Delivery): void {
+    if (this.#delivery === delivery) return;
+    this.#delivery = delivery;
+    this.receive.release(delivery === Delivery.Commit ? this.receive.handed : Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Room for more input: below both the unsent and the retained limit. */
+  get wantsWrite(): boolean {
+    return this.send.unsentBytes < this.#limits.sendBufferBytes && this.send.retainedBytes < this.#limits.retainLimitBytes;
+  }
+
+  acceptData(bytes: Uint8Array): boolean {
+    const fresh = this.receive.accept(bytes);
+    if (fresh.byteLength === 0) return false;
+    if (this.#delivery === Delivery.Replay) this.#digest.append(fresh);
+    if (this.#discarding) this.receive.discard();
+    return true;
+  }
+
+  acceptAck(frame: FrameValue<'ack'>): void {
+    this.send.acknowledge(frame.received);
+    this.send.grant(frame.credit);
+    if (!this.#protected) this.send.trim(Math.min(this.send.acknowledged, this.#freeOnAck));
+  }
+
+  /**
+   * A piece of a ticket. Answers the ticket once it is whole (invariant I3: by then all output up to it is here).
+   */
+  acceptSnapshot(frame: Frame<'snapshot'>): HeldTicket | undefined {
+    if (frame.output > this.receive.received) {
+      throw new ProtocolError(WireCode.Protocol, `a ticket for output ${frame.output} before the output, of which ${this.receive.received} came`);
+    }
+    if (frame.input > this.send.sent) throw new ProtocolError(WireCode.Protocol, `a ticket for input ${frame.input}, of which ${this.send.sent} was sent`);
+    const ticket = this.tickets.accept(frame);
+    if (!ticket) return undefined;
+    this.send.trim(ticket.input);
+    this.#digest.rebase(ticket.output);
+    if (this.#delivery === Delivery.Commit && ticket.output > this.receive.releasedTo) this.receive.release(ticket.output);
+    return ticket;
+  }
+
+  /** Answers true when the ticket makes an unprotected session protected again. */
+  restoreProtection(ticket: HeldTicket): boolean {
+    if (this.#protected || ticket.input < Math.min(this.send.retainedFrom, this.send.end) || ticket.output < this.#deliveredUncovered) return false;
+    this.#protected = true;
+    return true;
+  }
+
+  /** The server will not cover what is here: input may be freed on ACK, staged output be delivered. */
+  degrade(frame: FrameValue<'unprotected'>): void {
+    this.#protected = false;
+    this.#freeOnAck = Number.MAX_SAFE_INTEGER;
+    this.send.trim(Math.min(this.send.acknowledged, this.send.sent));
+    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo) {
+      this.receive.release(frame.output);
+      this.#deliveredUncovered = frame.output;
+    }
+  }
+
+  /** The session ended in order: all output counts. */
+  releaseAll(): void {
+    this.receive.release(Number.MAX_SAFE_INTEGER);
+  }
+
+  /** The application is gone: output is taken and forgotten. */
+  discard(): void {
+    this.#discarding = true;
+    this.receive.discard();
+  }
+
+  /** What MIGRATE says of the streams (protocol.md §5.6). */
+  position(): Pick<
+    FrameValue<'migrate'>,
+    'received' | 'delivered' | 'newestEpoch' | 'newestK' | 'digestFrom' | 'digest' | 'retainedFrom' | 'sent' | 'credit' | 'head' | 'body' | 'retainLimitBytes' | 'maxBodyBytes'
+  > {
+    const ticket = this.tickets.held as HeldTicket;
+    const digest = this.#digest.digest();
+    const commit = this.#delivery === Delivery.Commit;
+    return {
+      received: this.receive.received,
+      delivered: commit ? Math.max(Math.min(this.receive.releasedTo, this.receive.received), this.receive.handed) : this.receive.received,
+      newestEpoch: ticket.epoch,
+      newestK: ticket.k,
+      digestFrom: commit ? ticket.output : digest.from,
+      digest: commit ? 0 : digest.crc,
+      retainedFrom: this.send.retainedFrom,
+      sent: this.send.next,
+      credit: this.receive.credit,
+      head: ticket.head,
+      body: ticket.body.byteLength <= 2048 ? ticket.body : new Uint8Array(0),
+      retainLimitBytes: this.#limits.retainLimitBytes,
+      maxBodyBytes: this.#limits.maxBodyBytes,
+    };
+  }
+
+  /** Why an ACCEPT can't be taken, or undefined when it can (protocol.md §7.5). */
+  objection(accept: FrameValue<'accept'>, resumed: boolean): string | undefined {
+    const held = this.tickets.held;
+    if (held && !resumed && (accept.restartEpoch < held.epoch || (accept.restartEpoch === held.epoch && accept.restartK < held.k))) {
+      return `restart point (${accept.restartEpoch}, ${accept.restartK}) is older than the ticket held (${held.epoch}, ${held.k})`;
+    }
+    if (!resumed && this.#delivery === Delivery.Commit && accept.restartOutput < Math.min(this.receive.releasedTo, this.receive.received)) {
+      return `restart at output ${accept.restartOutput}, but ${this.receive.releasedTo} were delivered`;
+    }
+    if (accept.inputStart < this.send.retainedFrom || accept.inputStart > this.send.next) {
+      return `input wanted from ${accept.inputStart}, held are ${this.send.retainedFrom} … ${this.send.next}`;
+    }
+    if (accept.outputStart > this.receive.received) return `output from ${accept.outputStart}, but only ${this.receive.received} came`;
+    return undefined;
+  }
+
+  /** Goes on at another server (or carrier) as ACCEPT says. `objection` must have answered undefined. */
+  adopt(accept: FrameValue<'accept'>, resumed: boolean): void {
+    this.tickets.abandonIncoming();
+    if (this.#delivery === Delivery.Commit && !resumed) this.receive.truncate(Math.max(accept.restartOutput, this.receive.handed));
+    this.receive.reposition(accept.outputStart);
+    this.send.rewind(accept.inputStart, accept.credit);
+  }
+
+  /** BODY frames for a ticket whose body was not sent along. */
+  bodyFrames(epoch: number): Uint8Array[] {
+    const body = this.tickets.held?.body ?? new Uint8Array(0);
+    const encoded: Uint8Array[] = [];
+    for (let at = 0; at < body.byteLength; at += MAX_SNAPSHOT_CHUNK_BYTES) {
+      encoded.push(encodeFrame('body', { epoch, offset: at, bytes: body.subarray(at, at + MAX_SNAPSHOT_CHUNK_BYTES) }));
+    }
+    return encoded;
+  }
+
+  /** The session has been quiet: gives memory back. */
+  shrink(): void {
+    this.#digest.fold();
+    this.send.shrink();
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * What the core asks of cryptography (protocol.md §8). The core never computes any of this itself: it emits a request
+ * and takes the result back, at once or later, so that a synchronous library and Web Crypto both fit.
+ */
+import type { WireCode } from '../wire/index.ts';
+import type { TicketHead } from './ticket.ts';
+
+/** Contexts that keep a MAC made for one purpose from serving another. */
+export type MacLabel =
+  | 'support'
+  | 'standby'
+  | 'migrate'
+  | 'accept'
+  | 'confirm'
+  | 'reset-client'
+  | 'reset-server'
+  | 'close-client'
+  | 'close-server'
+  | 'detach'
+  | 'detached'
+  | 'frozen'
+  | 'trigger';
+
+interface Operations {
+  /** Session secret from an X25519 agreement: HKDF-SHA-256 (shared, salt, `godwit/1 session` ‖ sessionId), 32 bytes. */
+  agree: {
+    request: { ourShare: Uint8Array; peerShare: Uint8Array; salt: Uint8Array; sessionId: Uint8Array };
+    /** Undefined when the peer's share is of low order or malformed. */
+    result: { secret: Uint8Array | undefined };
+  };
+  /** HMAC-SHA-256 (secret, `godwit/1 ` ‖ label ‖ 0 ‖ data…), cut to 16 bytes. */
+  mac: { request: { secret: Uint8Array; label: MacLabel; data: readonly Uint8Array[] }; result: { mac: Uint8Array } };
+  /** Compares in constant time. */
+  verify: {
+    request: { secret: Uint8Array; label: MacLabel; data: readonly Uint8Array[]; mac: Uint8Array };
+    result: { ok: boolean };
+  };
+  /** Server: seals a ticket under the ring's newest key. */
+  seal: { request: { head: TicketHead; body: Uint8Array }; result: { head: Uint8Array; body: Uint8Array } };
+  /** Server: opens a ticket head with whichever key of the ring sealed it. */
+  open: { request: { head: Uint8Array }; result: { head: TicketHead } | { refused: WireCode } };
+  /** Server: opens a body; undefined when it is not the one its head names. */
+  openBody: { request: { head: TicketHead; body: Uint8Array }; result: { body: Uint8Array | undefined } };
+  /** Server: the session's trigger key, masked under its secret, for SUPPORT. */
+  maskTriggerKey: {
+    request: { sessionId: Uint8Array; secret: Uint8Array };
+    result: { keyId: Uint8Array; masked: Uint8Array };
+  };
+  /** Client: the trigger key out of SUPPORT. */
+  unmaskTriggerKey: {
+    request: { secret: Uint8Array; keyId: Uint8Array; masked: Uint8Array };
+    result: { key: Uint8Array };
+  };
+  /** Server: MAC of a TRIGGER for any session of the cluster, under its trigger key. */
+  triggerMac: { request: { sessionId: Uint8Array; data: readonly Uint8Array[] }; result: { mac: Uint8Array } };
+}
+
+export type CryptoOperation = keyof Operations;
+export type CryptoRequest<O extends CryptoOperation = CryptoOperation> = {
+  [P in O]: { readonly op: P } & Readonly<Operations[P]['request']>;
+}[O];
+export type CryptoResult<O extends CryptoOperation = CryptoOperation> = Operations[O]['result'];
+
+/** A request under way; `handleCrypto(now, id, result)` answers it. */
+export interface CryptoEvent {
+  readonly type: 'crypto';
+  readonly id: number;
+  readonly request: CryptoRequest;
+}
+
+/** Requests that wait for their result. One owner, one book. */
+export class CryptoBook {
+  readonly #emit: (event: CryptoEvent) => void;
+  readonly #waiting = new Map<number, (result: never) => void>();
+  #nextId = 1;
+  constructor(emit: (event: CryptoEvent) => void) {
+    this.#emit = emit;
+  }
+  get size(): number {
+    return this.#waiting.size;
+  }
+  ask<O extends CryptoOperation>(request: CryptoRequest<O> & CryptoRequest, then: (result: CryptoResult<O>) => void): void {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    this.#waiting.set(id, then as (result: never) => void);
+    this.#emit({ type: 'crypto', id, request });
+  }
+  /** Answers of requests that were dropped meanwhile are ignored. */
+  answer(id: number, result: CryptoResult): void {
+    const then = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    then?.(result as never);
+  }
+  clear(): void {
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,157 @@
+/** Limits and timers of both cores (protocol.md §12, §13): each has a name, a unit, a default and a cost. */
+
+export interface ClientLimits {
+  /** Output the server may send ahead of the application, staged output included, in bytes. Default 1 MiB; 64 KiB … 64 MiB. Memory: as much a session at the most. */
+  readonly receiveWindowBytes: number;
+  /** Input kept until a ticket covers it, in bytes. Default 4 MiB; 64 KiB … 256 MiB. Memory: as much a session at the most. */
+  readonly retainLimitBytes: number;
+  /** Written but unsent input before `write()` answers false, in bytes. Default 256 KiB. */
+  readonly sendBufferBytes: number;
+  /** Largest ticket body taken from a server, in bytes. Default 1 MiB. Memory: two bodies (the whole one and the one that comes). */
+  readonly maxBodyBytes: number;
+  /** Output kept since the newest ticket for the divergence check, in bytes. Default 1 MiB. */
+  readonly digestWindowBytes: number;
+  /** Most servers a session knows. Default 32. */
+  readonly maxServers: number;
+  /** Migrations that detectors may start within `migrationBudgetMs`. Default 4. */
+  readonly migrationBudget: number;
+}
+
+export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
+  receiveWindowBytes: 1024 * 1024,
+  retainLimitBytes: 4 * 1024 * 1024,
+  sendBufferBytes: 256 * 1024,
+  maxBodyBytes: 1024 * 1024,
+  digestWindowBytes: 1024 * 1024,
+  maxServers: 32,
+  migrationBudget: 4,
+};
+
+export interface ClientTimers {
+  /** Until a carrier must be set up, in ms. Default 3,000. */
+  readonly dialTimeoutMs: number;
+  /** Between the set-ups of two candidates' carriers, in ms. Default 100. */
+  readonly raceStaggerMs: number;
+  /** Until OPEN or MIGRATE must be answered, in ms; PROGRESS starts it again, up to three times. Default 3,000. */
+  readonly attachTimeoutMs: number;
+  /** Until DETACH must be answered, in ms. Default 500. */
+  readonly detachTimeoutMs: number;
+  /** Without a server for so long, the session ends, in ms. Default 10,000. */
+  readonly giveUpTimeoutMs: number;
+  /** The same where only one server is known, in ms. Default 1,200. */
+  readonly giveUpSingleServerMs: number;
+  /** Pause before all candidates are tried again, in ms; doubles up to `retryMaxMs`. Default 25. */
+  readonly retryMinMs: number;
+  /** Default 500. */
+  readonly retryMaxMs: number;
+  /** An ACK waits at most this long, in ms. Default 25. */
+  readonly ackDelayMs: number;
+  /** A quiet carrier is probed with PING after this time, in ms. Default 15,000. */
+  readonly pingIdleMs: number;
+  /** Window in which `migrationBudget` counts, in ms. Default 30,000. */
+  readonly migrationBudgetMs: number;
+  /** A destroyed session that can't reach a server is forgotten after this time, in ms. Default 5,000. */
+  readonly lingerMs: number;
+  /** Between two looks of the detectors, in ms. Default 100; only while data is outstanding. */
+  readonly detectIntervalMs: number;
+}
+
+export const DEFAULT_CLIENT_TIMERS: ClientTimers = {
+  dialTimeoutMs: 3000,
+  raceStaggerMs: 100,
+  attachTimeoutMs: 3000,
+  detachTimeoutMs: 500,
+  giveUpTimeoutMs: 10_000,
+  giveUpSingleServerMs: 1200,
+  retryMinMs: 25,
+  retryMaxMs: 500,
+  ackDelayMs: 25,
+  pingIdleMs: 15_000,
+  migrationBudgetMs: 30_000,
+  lingerMs: 5000,
+  detectIntervalMs: 100,
+};
+
+export interface ServerLimits {
+  /** Input the client may send ahead of the application, in bytes. Default 1 MiB. Memory: as much a session at the most. */
+  readonly receiveWindowBytes: number;
+  /** Output kept until acknowledged before `write()` answers false, in bytes. Default 1 MiB. Memory: as much a session, plus what the application writes regardless. */
+  readonly outputTailBytes: number;
+  /** Input kept since the newest snapshot, in bytes. Default 1 MiB; 0 keeps none. Memory: as much a session at the most. */
+  readonly inputLogBytes: number;
+  /** Largest state an application may export, in bytes. Default 1 MiB − 64. */
+  readonly maxStateBytes: number;
+  /** Carriers whose peer is not authenticated yet. Default 4,096. Memory: ≤ 4 KiB each. */
+  readonly maxUnauthenticatedCarriers: number;
+  /** Live sessions. Default 100,000. */
+  readonly maxSessions: number;
+  /** Sessions that are being restored at once. Default 4,096. */
+  readonly maxRestoring: number;
+  /** Tombstones kept; the oldest go first. Default 100,000. Memory: about 200 bytes each. */
+  readonly maxTombstones: number;
+  /** Sessions watched by one standby. Default 65,536. */
+  readonly maxWatched: number;
+  /** Snapshot bytes are at most one in so many data bytes (`replay` mode). Default 16. */
+  readonly snapshotShare: number;
+  /** Data bytes between two snapshots at the least (`replay` mode), in bytes. Default 256 KiB. */
+  readonly snapshotIntervalBytes: number;
+}
+
+export const DEFAULT_SERVER_LIMITS: ServerLimits = {
+  receiveWindowBytes: 1024 * 1024,
+  outputTailBytes: 1024 * 1024,
+  inputLogBytes: 1024 * 1024,
+  maxStateBytes: 1024 * 1024 - 64,
+  maxUnauthenticatedCarriers: 4096,
+  maxSessions: 100_000,
+  maxRestoring: 4096,
+  maxTombstones: 100_000,
+  maxWatched: 65_536,
+  snapshotShare: 16,
+  snapshotIntervalBytes: 256 * 1024,
+};
+
+export interface ServerTimers {
+  /** A carrier must prove itself (OPEN, MIGRATE, STANDBY) within this time, in ms. Default 10,000. */
+  readonly authenticateTimeoutMs: number;
+  /** An attach that is not confirmed dies after this time, in ms. Default 5,000. */
+  readonly attachTimeoutMs: number;
+  /** PULL must be answered within this time, in ms (and within a third of the client's budget). Default 1,000. */
+  readonly pullTimeoutMs: number;
+  /** A frozen session nobody confirms or thaws is destroyed after this time, in ms. Default 30,000. */
+  readonly frozenTimeoutMs: number;
+  /** A session without a carrier is destroyed after this time, in ms. Default 60,000. */
+  readonly detachedTimeoutMs: number;
+  /** Re-execution must make progress within this time, in ms. Default 10,000. */
+  readonly replayTimeoutMs: number;
+  /** An ended session waits this long for its last acknowledgement, in ms. Default 10,000. */
+  readonly lingerMs: number;
+  /** Progress without a snapshot for so long makes one due, in ms. Default 1,000. */
+  readonly snapshotIntervalMs: number;
+  /** A client blocked by a missing snapshot goes on unprotected after this time, in ms. Default 200. */
+  readonly unprotectAfterMs: number;
+  /** An ACK waits at most this long, in ms. Default 25. */
+  readonly ackDelayMs: number;
+  /** A quiet carrier is probed with PING after this time, in ms. Default 15,000. */
+  readonly pingIdleMs: number;
+  /** Tickets are good for this long, in ms. Default 3,600,000 (one hour); live sessions get fresh ones at half of it. */
+  readonly ticketLifetimeMs: number;
+  /** PROGRESS is sent to the client so often while a PULL lasts, in ms. Default 250. */
+  readonly progressIntervalMs: number;
+}
+
+export const DEFAULT_SERVER_TIMERS: ServerTimers = {
+  authenticateTimeoutMs: 10_000,
+  attachTimeoutMs: 5000,
+  pullTimeoutMs: 1000,
+  frozenTimeoutMs: 30_000,
+  detachedTimeoutMs: 60_000,
+  replayTimeoutMs: 10_000,
+  lingerMs: 10_000,
+  snapshotIntervalMs: 1000,
+  unprotectAfterMs: 200,
+  ackDelayMs: 25,
+  pingIdleMs: 15_000,
+  ticketLifetimeMs: 3_600_000,
+  progressIntervalMs: 250,
+};

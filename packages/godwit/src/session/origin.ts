@@ -1,0 +1,156 @@
+/** The origin's side of a hand-over: PULL, freeze, STATE, release (protocol.md §9, §10.6). */
+import {
+  ProtocolError,
+  WireCode,
+  concatBytes,
+  decodePayload,
+  encodePeerFrame,
+  macedPart,
+  toHex,
+  type Frame,
+  type PeerFrame,
+  type ServerAddress,
+} from '../wire/index.ts';
+import type { CryptoBook } from './crypto.ts';
+import { encodeTransfer } from './session-transfer.ts';
+import type { ServerNodeConfig } from './server-config.ts';
+import type { ServerSession } from './server-session.ts';
+import type { Tombstones } from './tombstones.ts';
+
+export interface OriginHost {
+  readonly config: ServerNodeConfig;
+  readonly crypto: CryptoBook;
+  readonly now: number;
+  readonly tombstones: Tombstones;
+  findSession(id: string): ServerSession | undefined;
+  sendPeer(peer: ServerAddress, bytes: Uint8Array): void;
+}
+
+/** A session frozen for a destination. */
+interface Handover {
+  readonly requestId: number;
+  readonly to: ServerAddress;
+  readonly epoch: number;
+  readonly clientReceived: number;
+  stateSent: boolean;
+}
+
+export class Origin {
+  readonly #host: OriginHost;
+  readonly #handovers = new Map<string, Handover>();
+
+  constructor(host: OriginHost) {
+    this.#host = host;
+  }
+
+  /** Sessions frozen for a destination at present. */
+  get size(): number {
+    return this.#handovers.size;
+  }
+
+  /** PULL: verified here, by the client's own proof, which names the destination (so no member can steal a session). */
+  handlePull(peer: ServerAddress, pull: PeerFrame<'pull'>): void {
+    const id = toHex(pull.sessionId);
+    const session = this.#host.findSession(id);
+    if (!session) {
+      this.#answerGone(peer, pull.requestId, id);
+      return;
+    }
+    this.#verify(peer, pull.nonce, pull.migrate, session, (refusal, migrate) => {
+      if (!migrate) {
+        this.#refuse(peer, pull.requestId, refusal);
+        return;
+      }
+      if (migrate.epoch <= session.highestEpoch) {
+        this.#refuse(peer, pull.requestId, new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`));
+        return;
+      }
+      if (session.state === 'offered') session.confirm(); // the client names this server as its origin: it has our ACCEPT
+      session.noteEpoch(migrate.epoch);
+      this.#handovers.set(id, { requestId: pull.requestId, to: peer, epoch: migrate.epoch, clientReceived: migrate.received, stateSent: false });
+      const budget = Math.min(pull.deadlineMs, this.#host.config.timers.pullTimeoutMs);
+      session.freeze(this.#host.now + budget * 0.8, true);
+    });
+  }
+
+  /** The application exported its last snapshot, or none: what there is goes out. */
+  freezeReady(session: ServerSession): void {
+    const handover = this.#handovers.get(session.id);
+    if (!handover || handover.stateSent) return;
+    handover.stateSent = true;
+    const frames = encodeTransfer(handover.requestId, session, this.#host.config.schema, handover.clientReceived);
+    this.#host.sendPeer(handover.to, concatBytes(frames));
+  }
+
+  /** The client confirmed at the destination. */
+  handleConfirmed(peer: ServerAddress, frame: PeerFrame<'confirmed'>): void {
+    const id = toHex(frame.sessionId);
+    const handover = this.#handovers.get(id);
+    const session = this.#host.findSession(id);
+    if (!handover || !session || handover.to.name !== peer.name || handover.epoch !== frame.epoch || !handover.stateSent || !session.isFrozen) return;
+    this.#release(session, handover.to, frame.epoch);
+  }
+
+  /** The destination gave up. The session stays frozen: only its client may thaw it. */
+  handleAbort(peer: ServerAddress, frame: PeerFrame<'abort'>): void {
+    const id = toHex(frame.sessionId);
+    const handover = this.#handovers.get(id);
+    if (handover && handover.to.name === peer.name && handover.epoch === frame.epoch) this.#handovers.delete(id);
+  }
+
+  /** The client took the session elsewhere without us; its own MIGRATE proves it. */
+  handleRelease(peer: ServerAddress, frame: PeerFrame<'release'>): void {
+    const session = this.#host.findSession(toHex(frame.sessionId));
+    if (!session) return;
+    this.#verify(peer, frame.nonce, frame.migrate, session, (_refusal, migrate) => {
+      if (migrate && migrate.epoch > session.highestEpoch) this.#release(session, peer, migrate.epoch);
+    });
+  }
+
+  /** The client came back, or the session ended: no hand-over goes on. */
+  forget(id: string): void {
+    this.#handovers.delete(id);
+  }
+
+  #release(session: ServerSession, to: ServerAddress, epoch: number): void {
+    this.#handovers.delete(session.id);
+    const until = this.#host.now + this.#host.config.timers.ticketLifetimeMs;
+    session.release(to.name);
+    this.#host.tombstones.set(session.id, { kind: 'moved', to, epoch, until });
+  }
+
+  #answerGone(peer: ServerAddress, requestId: number, id: string): void {
+    const stone = this.#host.tombstones.get(id, this.#host.now);
+    if (stone?.kind === 'moved') this.#host.sendPeer(peer, encodePeerFrame('moved', { requestId, epoch: stone.epoch, ...stone.to }));
+    else this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId, ended: stone?.kind === 'ended' }));
+  }
+
+  #refuse(peer: ServerAddress, requestId: number, error: ProtocolError): void {
+    this.#host.sendPeer(peer, encodePeerFrame('pullRefused', { requestId, code: error.wireCode, message: error.message }));
+  }
+
+  #verify(
+    peer: ServerAddress,
+    nonce: Uint8Array,
+    payload: Uint8Array,
+    session: ServerSession,
+    then: (refusal: ProtocolError, migrate: Frame<'migrate'> | undefined) => void,
+  ): void {
+    const refusal = new ProtocolError(WireCode.Unauthenticated, 'the client did not ask for this');
+    let migrate: Frame<'migrate'>;
+    try {
+      migrate = decodePayload('migrate', payload);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      then(error, undefined);
+      return;
+    }
+    const data = [new TextEncoder().encode(peer.name), nonce, macedPart(payload)];
+    this.#host.crypto.ask({ op: 'verify', secret: session.secret, label: 'migrate', data, mac: migrate.mac }, ({ ok }) => {
+      const alive = this.#host.findSession(session.id) === session;
+      if (!ok || migrate.origin !== this.#host.config.name) then(refusal, undefined);
+      else if (!alive) then(new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile'), undefined);
+      else then(refusal, migrate);
+    });
+  }
+}

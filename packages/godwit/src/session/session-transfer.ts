@@ -1,0 +1,126 @@
+/** A frozen session on its way between servers: STATE and its chunks (protocol.md §9.3). */
+import {
+  MAX_STATE_CHUNK_BYTES,
+  ProtocolError,
+  WireCode,
+  concatBytes,
+  encodePeerFrame,
+  type PeerFrame,
+  type PeerFrameValue,
+} from '../wire/index.ts';
+import type { ServerLimits } from './limits.ts';
+import type { ServerSession } from './server-session.ts';
+import type { SnapshotPoint } from './server-streams.ts';
+
+/** What a destination gets from an origin. */
+export interface TransferredState {
+  readonly point: SnapshotPoint;
+  readonly schema: number;
+  readonly received: number;
+  readonly receivedFin: boolean;
+  readonly logFrom: number;
+  readonly tailFrom: number;
+  /** The application had finished: there is nothing to restart, only bytes to deliver. */
+  readonly terminal: boolean;
+  readonly log: Uint8Array;
+  readonly tail: Uint8Array;
+}
+
+/** Output tail one transfer may carry, as a multiple of the tail limit: applications may write beyond it. */
+const MAX_TAIL_FACTOR = 8;
+
+/** The messages that hand a frozen session over to a destination whose client has output up to `clientReceived`. */
+export function encodeTransfer(requestId: number, session: ServerSession, schema: number, clientReceived: number): Uint8Array[] {
+  const { streams, snapshots } = session;
+  const terminal = session.isTerminal;
+  const newest = snapshots.newest;
+  const { receive } = streams;
+  const fin = receive.finReceived;
+  const point: SnapshotPoint = terminal
+    ? { epoch: session.epoch, k: newest.k + 1, input: receive.received, output: streams.outputNext, inputFinished: fin, outputFinished: true, state: new Uint8Array(0) }
+    : newest;
+  const inputBytes = point.input - (point.inputFinished ? 1 : 0);
+  const log = terminal ? [] : streams.logFrom(inputBytes);
+  const outputBytes = point.output - (point.outputFinished ? 1 : 0);
+  const tailFrom = Math.min(outputBytes, Math.max(clientReceived, streams.send.retainedFrom));
+  const tail = streams.isRegenerating || tailFrom >= outputBytes ? [] : streams.send.views(tailFrom, outputBytes);
+  const length = (parts: readonly Uint8Array[] | undefined): number => (parts ?? []).reduce((sum, part) => sum + part.byteLength, 0);
+  const logBytes = length(log);
+  const frames = [
+    encodePeerFrame('state', {
+      requestId,
+      epoch: point.epoch,
+      k: point.k,
+      input: point.input,
+      output: point.output,
+      inputFinished: point.inputFinished,
+      outputFinished: point.outputFinished,
+      terminal,
+      fresh: terminal || (outputBytes === streams.produced && inputBytes === session.received),
+      schema,
+      received: log ? inputBytes + logBytes : inputBytes,
+      receivedFin: log !== undefined && fin && !point.inputFinished && inputBytes + logBytes === receive.finOffset,
+      logFrom: inputBytes,
+      tailFrom,
+      bodyBytes: point.state.byteLength,
+      logBytes,
+      tailBytes: length(tail),
+    }),
+  ];
+  for (const part of [point.state, ...(log ?? []), ...tail]) {
+    for (let at = 0; at < part.byteLength; at += MAX_STATE_CHUNK_BYTES) {
+      frames.push(encodePeerFrame('stateChunk', { requestId, bytes: part.subarray(at, at + MAX_STATE_CHUNK_BYTES) }));
+    }
+  }
+  return frames;
+}
+
+/** Gathers STATE and its chunks. Throws `ProtocolError` when they exceed the limits or each other. */
+export class TransferReceiver {
+  readonly #header: PeerFrameValue<'state'>;
+  readonly #chunks: Uint8Array[] = [];
+  readonly #total: number;
+  #bytes = 0;
+
+  constructor(header: PeerFrame<'state'>, limits: ServerLimits) {
+    if (header.bodyBytes > limits.maxStateBytes || header.tailBytes > limits.outputTailBytes * MAX_TAIL_FACTOR || header.logBytes > limits.inputLogBytes + limits.receiveWindowBytes) {
+      throw new ProtocolError(WireCode.LimitExceeded, 'the origin hands over more than this server takes', true);
+    }
+    this.#header = header;
+    this.#total = header.bodyBytes + header.logBytes + header.tailBytes;
+  }
+
+  accept(chunk: PeerFrame<'stateChunk'>): void {
+    this.#bytes += chunk.bytes.byteLength;
+    if (this.#bytes > this.#total) throw new ProtocolError(WireCode.Protocol, 'more state than the origin announced');
+    this.#chunks.push(chunk.bytes);
+  }
+
+  /** The whole, or undefined while chunks are missing. */
+  get whole(): TransferredState | undefined {
+    if (this.#bytes < this.#total) return undefined;
+    const header = this.#header;
+    const all = concatBytes(this.#chunks);
+    const logAt = header.bodyBytes;
+    const tailAt = logAt + header.logBytes;
+    return {
+      point: {
+        epoch: header.epoch,
+        k: header.k,
+        input: header.input,
+        output: header.output,
+        inputFinished: header.inputFinished,
+        outputFinished: header.outputFinished,
+        state: all.slice(0, logAt),
+      },
+      schema: header.schema,
+      received: header.received,
+      receivedFin: header.receivedFin,
+      logFrom: header.logFrom,
+      tailFrom: header.tailFrom,
+      terminal: header.terminal,
+      log: all.slice(logAt, tailAt),
+      tail: all.slice(tailAt),
+    };
+  }
+}

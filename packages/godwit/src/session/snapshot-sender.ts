@@ -1,0 +1,162 @@
+/**
+ * The server's side of snapshots (protocol.md §7.2, §7.3): which point is newest, when one travels, and its pieces.
+ * At most one ticket is in transit; while it is, only the newest point waits, never a queue of them.
+ */
+import { Delivery, MAX_SNAPSHOT_CHUNK_BYTES, comparePoints, encodeFrame, type Offset, type Point } from '../wire/index.ts';
+import type { ServerLimits, ServerTimers } from './limits.ts';
+import type { SnapshotPoint } from './server-streams.ts';
+
+/** A ticket on its way. */
+interface Transit {
+  readonly point: SnapshotPoint;
+  readonly bytes: Uint8Array;
+  readonly headBytes: number;
+  offset: number;
+}
+
+/** The newest point the client holds whole. */
+export interface CoveredPoint extends Point {
+  readonly input: Offset;
+  readonly output: Offset;
+}
+
+export class SnapshotSender {
+  readonly #limits: ServerLimits;
+  readonly #timers: ServerTimers;
+  readonly #delivery: Delivery;
+  #newest: SnapshotPoint;
+  #covered: CoveredPoint;
+  #transit: Transit | undefined;
+  #sealing: SnapshotPoint | undefined;
+  /** Data bytes (both ways) at the last ticket that was begun, and when that was. */
+  #begunAtBytes = 0;
+  #begunAt: number;
+  #lastBytes = 0;
+  /** The next point goes out whatever the cadence says. */
+  #forced = false;
+  /** The newest point must be sealed again: its ticket expires. */
+  #refresh = false;
+
+  constructor(limits: ServerLimits, timers: ServerTimers, delivery: Delivery, start: SnapshotPoint, covered: CoveredPoint, now: number) {
+    this.#limits = limits;
+    this.#timers = timers;
+    this.#delivery = delivery;
+    this.#newest = start;
+    this.#covered = covered;
+    this.#begunAt = now;
+  }
+
+  get newest(): SnapshotPoint {
+    return this.#newest;
+  }
+  get covered(): CoveredPoint {
+    return this.#covered;
+  }
+  get isInTransit(): boolean {
+    return this.#transit !== undefined || this.#sealing !== undefined;
+  }
+  /** The point in transit, if any. */
+  get travelling(): SnapshotPoint | undefined {
+    return this.#transit?.point ?? this.#sealing;
+  }
+  /** A point newer than the client's waits or travels. */
+  get isBehind(): boolean {
+    return comparePoints(this.#newest, this.#covered) > 0;
+  }
+
+  offer(point: SnapshotPoint): void {
+    this.#newest = point;
+  }
+
+  force(): void {
+    this.#forced = true;
+  }
+
+  refresh(): void {
+    this.#refresh = true;
+  }
+
+  /** Data bytes between two snapshots: a snapshot stays a small share of what it protects. */
+  get intervalBytes(): number {
+    return Math.max(this.#limits.snapshotIntervalBytes, this.#lastBytes * this.#limits.snapshotShare);
+  }
+
+  /** Enough moved, or enough time passed, since the newest point for the application to be asked for one. */
+  exportDue(now: number, dataBytes: number, dataBytesAtNewest: number): boolean {
+    const moved = dataBytes - dataBytesAtNewest;
+    return moved >= this.intervalBytes || (moved > 0 && now - this.#begunAt >= this.#timers.snapshotIntervalMs);
+  }
+
+  /** The newest point should be sealed now; `begin` must follow. */
+  sendDue(now: number, dataBytes: number): boolean {
+    if (this.isInTransit) return false;
+    if (this.#refresh) return true;
+    if (!this.isBehind) return false;
+    if (this.#delivery === Delivery.Commit || this.#forced) return true;
+    return dataBytes - this.#begunAtBytes >= this.intervalBytes || now - this.#begunAt >= this.#timers.snapshotIntervalMs;
+  }
+
+  /** When a waiting point is due by time alone. */
+  get dueAt(): number | undefined {
+    return this.isBehind && !this.isInTransit ? this.#begunAt + this.#timers.snapshotIntervalMs : undefined;
+  }
+
+  begin(now: number, dataBytes: number): SnapshotPoint {
+    this.#sealing = this.#newest;
+    this.#begunAt = now;
+    this.#begunAtBytes = dataBytes;
+    this.#forced = false;
+    this.#refresh = false;
+    return this.#newest;
+  }
+
+  /** The sealed ticket of the point `begin` answered. */
+  sealed(point: SnapshotPoint, head: Uint8Array, body: Uint8Array): void {
+    if (this.#sealing !== point) return;
+    this.#sealing = undefined;
+    const bytes = new Uint8Array(head.byteLength + body.byteLength);
+    bytes.set(head);
+    bytes.set(body, head.byteLength);
+    this.#lastBytes = bytes.byteLength;
+    this.#transit = { point, bytes, headBytes: head.byteLength, offset: 0 };
+  }
+
+  /** Up to which output offset data may go before the next piece of a ticket does. */
+  get position(): Offset | undefined {
+    const transit = this.#transit;
+    return transit && transit.offset < transit.bytes.byteLength ? transit.point.output : undefined;
+  }
+
+  /** Appends the next piece when the output it covers is out. */
+  transmit(into: Uint8Array[], sent: Offset): boolean {
+    const transit = this.#transit;
+    if (!transit || transit.offset >= transit.bytes.byteLength || sent < transit.point.output) return false;
+    const bytes = transit.bytes.subarray(transit.offset, transit.offset + MAX_SNAPSHOT_CHUNK_BYTES);
+    const { epoch, k, input, output } = transit.point;
+    into.push(encodeFrame('snapshot', { epoch, k, input, output, headBytes: transit.headBytes, totalBytes: transit.bytes.byteLength, offset: transit.offset, bytes }));
+    transit.offset += bytes.byteLength;
+    return true;
+  }
+
+  /** The whole ticket is on the carrier. */
+  get isSent(): boolean {
+    return this.#transit !== undefined && this.#transit.offset >= this.#transit.bytes.byteLength;
+  }
+
+  /** SNAPSHOT_ACK. Answers true when it names the ticket in transit. */
+  acknowledge(point: Point): boolean {
+    const transit = this.#transit;
+    if (!transit || comparePoints(point, transit.point) !== 0 || !this.isSent) return false;
+    this.#transit = undefined;
+    this.#covered = { epoch: point.epoch, k: point.k, input: transit.point.input, output: transit.point.output };
+    return true;
+  }
+
+  /** A new carrier: what was in transit died with the old one. `named` is what the client says it holds. */
+  reattached(named: Point): void {
+    this.#transit = undefined;
+    this.#sealing = undefined;
+    if (comparePoints(named, this.#newest) === 0) this.#covered = { ...named, input: this.#newest.input, output: this.#newest.output };
+    else if (comparePoints(named, this.#covered) > 0) this.#covered = { ...named, input: this.#covered.input, output: this.#covered.output };
+  }
+}

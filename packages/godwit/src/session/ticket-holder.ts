@@ -1,0 +1,81 @@
+/** The client's side of snapshots (protocol.md §7.3): the newest whole ticket, and the one that is coming in. */
+import { ProtocolError, WireCode, comparePoints, concatBytes, type Frame, type FrameValue, type Point } from '../wire/index.ts';
+
+/** A ticket the client holds whole. Head and body are sealed: it can't read them, only present them. */
+export interface HeldTicket extends Point {
+  readonly input: number;
+  readonly output: number;
+  readonly head: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+interface Incoming extends Point {
+  readonly total: number;
+  readonly headBytes: number;
+  readonly parts: Uint8Array[];
+  bytes: number;
+}
+
+export class TicketHolder {
+  readonly #maxBytes: number;
+  #held: HeldTicket | undefined;
+  #incoming: Incoming | undefined;
+
+  constructor(maxHeadBytes: number, maxBodyBytes: number) {
+    this.#maxBytes = maxHeadBytes + maxBodyBytes;
+  }
+
+  get held(): HeldTicket | undefined {
+    return this.#held;
+  }
+
+  /** Bytes of both tickets; bounded by twice the limits. */
+  get heldBytes(): number {
+    return (this.#held ? this.#held.head.byteLength + this.#held.body.byteLength : 0) + (this.#incoming?.bytes ?? 0);
+  }
+
+  /** A half-received ticket dies with the carrier it came on. */
+  abandonIncoming(): void {
+    this.#incoming = undefined;
+  }
+
+  /**
+   * Takes one piece. Answers the ticket when it is whole and newer than the one held.
+   * Throws `ProtocolError` when the piece does not follow the last or the whole would be over the limit.
+   */
+  accept(piece: Frame<'snapshot'>): HeldTicket | undefined {
+    if (piece.totalBytes > this.#maxBytes || piece.headBytes > piece.totalBytes) {
+      throw new ProtocolError(WireCode.LimitExceeded, `a ticket of ${piece.totalBytes} bytes is over the limit of ${this.#maxBytes}`);
+    }
+    if (this.#held && comparePoints(piece, this.#held) < 0) return undefined;
+    const incoming = this.#follow(piece);
+    incoming.parts.push(piece.bytes);
+    incoming.bytes += piece.bytes.byteLength;
+    if (incoming.bytes > incoming.total) throw new ProtocolError(WireCode.Protocol, 'a ticket is longer than it said');
+    if (incoming.bytes < incoming.total) return undefined;
+    this.#incoming = undefined;
+    const whole = concatBytes(incoming.parts);
+    this.#held = {
+      epoch: piece.epoch,
+      k: piece.k,
+      input: piece.input,
+      output: piece.output,
+      head: whole.slice(0, incoming.headBytes),
+      body: whole.slice(incoming.headBytes),
+    };
+    return this.#held;
+  }
+
+  #follow(piece: FrameValue<'snapshot'>): Incoming {
+    const current = this.#incoming;
+    if (current && comparePoints(current, piece) === 0 && piece.offset !== 0) {
+      if (piece.offset !== current.bytes || piece.totalBytes !== current.total || piece.headBytes !== current.headBytes) {
+        throw new ProtocolError(WireCode.Protocol, 'a piece of a ticket does not follow the last');
+      }
+      return current;
+    }
+    if (piece.offset !== 0) throw new ProtocolError(WireCode.Protocol, 'a ticket begins in its middle');
+    this.#incoming = { epoch: piece.epoch, k: piece.k, total: piece.totalBytes, headBytes: piece.headBytes, parts: [], bytes: 0 };
+    return this.#incoming;
+  }
+}

@@ -1,0 +1,40 @@
+/** Sessions that are no longer here, and why: moved, or ended for good (protocol.md §10.8). */
+import type { ServerAddress } from '../wire/index.ts';
+
+export type Tombstone =
+  | { readonly kind: 'moved'; readonly to: ServerAddress; readonly epoch: number; readonly until: number }
+  | { readonly kind: 'ended'; readonly epoch: number; readonly until: number };
+
+export class Tombstones {
+  readonly #max: number;
+  readonly #stones = new Map<string, Tombstone>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#stones.size;
+  }
+
+  set(id: string, stone: Tombstone): void {
+    this.#stones.delete(id);
+    this.#stones.set(id, stone);
+    if (this.#stones.size <= this.#max) return;
+    const oldest = this.#stones.keys().next();
+    if (!oldest.done) this.#stones.delete(oldest.value);
+  }
+
+  get(id: string, now: number): Tombstone | undefined {
+    const stone = this.#stones.get(id);
+    if (stone && stone.until <= now) {
+      this.#stones.delete(id);
+      return undefined;
+    }
+    return stone;
+  }
+
+  delete(id: string): void {
+    this.#stones.delete(id);
+  }
+}

@@ -1,0 +1,130 @@
+/** Measures how well the present server serves a client session, for the detectors (protocol.md §10.3). */
+import type { Cause } from '../wire/index.ts';
+import type { Detector } from './detectors.ts';
+import type { ReceiveBuffer } from './receive-buffer.ts';
+import type { SendBuffer } from './send-buffer.ts';
+
+/** A session counts as active for so long after its last byte either way, in ms. */
+const ACTIVE_MS = 5000;
+/** An active session that hears nothing for so long asks with a PING, in ms. */
+const PROBE_ACTIVE_MS = 250;
+/** Weight of the newest sample in the smoothed round-trip time, as in RFC 6298. */
+const SMOOTHING = 1 / 8;
+
+interface Streams {
+  readonly send: SendBuffer;
+  readonly receive: ReceiveBuffer;
+}
+
+interface ProbeTimers {
+  readonly detectIntervalMs: number;
+  readonly pingIdleMs: number;
+}
+
+export class VitalSignsMonitor {
+  readonly #detectors: readonly Detector[];
+  readonly #pingIntervalMs: number;
+  #lastAliveAt: number;
+  #lastActiveAt: number;
+  #attachedAt: number;
+  /** Since when an answer is outstanding. */
+  #waitingSince: number | undefined;
+  #ping: { token: number; sentAt: number } | undefined;
+  #lastPingAt = -Infinity;
+  #nextToken = 1;
+  #smoothed: number | undefined;
+  #last: number | undefined;
+  #asleep = false;
+
+  constructor(detectors: readonly Detector[], now: number) {
+    this.#detectors = detectors;
+    this.#pingIntervalMs = Math.min(...detectors.map((detector) => detector.pingIntervalMs ?? Infinity));
+    this.#lastAliveAt = now;
+    this.#lastActiveAt = now;
+    this.#attachedAt = now;
+  }
+
+  get lastAliveAt(): number {
+    return this.#lastAliveAt;
+  }
+  get roundTripMs(): number | undefined {
+    return this.#smoothed;
+  }
+
+  /** A session moves or begins. */
+  attached(now: number): void {
+    this.#attachedAt = now;
+    this.#lastAliveAt = now;
+    this.#lastActiveAt = now;
+    this.#waitingSince = undefined;
+    this.#ping = undefined;
+    this.#asleep = false;
+    for (const detector of this.#detectors) detector.reset();
+  }
+
+  /** Anything came from the server. */
+  alive(now: number): void {
+    this.#lastAliveAt = now;
+    if (this.#waitingSince !== undefined) this.#waitingSince = now;
+  }
+
+  /** Bytes move. Answers true when the session was asleep and its looks must be scheduled again. */
+  active(now: number): boolean {
+    this.#lastActiveAt = now;
+    const woke = this.#asleep;
+    this.#asleep = false;
+    return woke;
+  }
+
+  /** Input is out, or acknowledged: is an answer outstanding? */
+  outstanding(now: number, streams: Streams): void {
+    if (streams.send.sent > streams.send.acknowledged || this.#ping) this.#waitingSince ??= now;
+    else this.#waitingSince = undefined;
+  }
+
+  pong(now: number, token: number): void {
+    if (this.#ping?.token !== token) return;
+    this.#last = now - this.#ping.sentAt;
+    this.#smoothed = this.#smoothed === undefined ? this.#last : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
+    this.#ping = undefined;
+  }
+
+  nextLookMs(timers: ProbeTimers): number {
+    if (this.#asleep) return Math.min(timers.pingIdleMs, this.#pingIntervalMs);
+    return Math.min(timers.detectIntervalMs, this.#pingIntervalMs);
+  }
+
+  /** The token of a PING to send now, if one is due. */
+  probe(now: number, timers: ProbeTimers, streams: Streams): number | undefined {
+    this.#asleep = now - this.#lastActiveAt > ACTIVE_MS && this.#waitingSince === undefined && this.#ping === undefined;
+    if (this.#ping) return undefined;
+    const silentMs = now - this.#lastAliveAt;
+    const due =
+      this.#smoothed === undefined || now - this.#lastPingAt >= this.#pingIntervalMs || silentMs >= (this.#asleep ? timers.pingIdleMs : PROBE_ACTIVE_MS);
+    if (!due) return undefined;
+    this.#ping = { token: this.#nextToken, sentAt: now };
+    this.#lastPingAt = now;
+    this.#nextToken += 1;
+    this.outstanding(now, streams);
+    return this.#ping.token;
+  }
+
+  /** The cause to migrate for, if a detector sees one. */
+  check(now: number, streams: Streams): Cause | undefined {
+    this.outstanding(now, streams);
+    const signs = {
+      now,
+      roundTripMs: this.#smoothed,
+      lastRoundTripMs: this.#last,
+      waitingMs: this.#waitingSince === undefined ? 0 : now - this.#waitingSince,
+      receivedBytes: streams.receive.received,
+      unreadBytes: streams.receive.heldBytes,
+      attachedMs: now - this.#attachedAt,
+    };
+    return this.#detectors.find((detector) => detector.check(signs))?.cause;
+  }
+
+  isQuiet(now: number, forMs: number): boolean {
+    return now - this.#lastActiveAt >= forMs;
+  }
+}
