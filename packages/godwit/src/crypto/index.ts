@@ -1,0 +1,3 @@
+export * from './key-ring.ts';
+export { NodeCrypto, type NodeCryptoOptions } from './node-crypto.ts';
+export { crc32, random } from './random.ts';
