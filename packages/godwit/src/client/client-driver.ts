@@ -1,0 +1,329 @@
+/** Runs one client session: dials its servers, moves bytes and events between its core, its carriers and its socket. */
+import type { Carrier, Dial, DialOptions, Transport } from '../carriers/carrier.ts';
+import { crc32, random } from '../crypto/index.ts';
+import { errorFromFailure } from '../errors.ts';
+import { clientCrypto } from './client-crypto.ts';
+import {
+  ClientSession,
+  DEFAULT_CLIENT_LIMITS,
+  DEFAULT_CLIENT_TIMERS,
+  defaultDetectors,
+  type Candidate,
+  type ClientEvent,
+  type ClientTimers,
+} from '../session/index.ts';
+import { CarrierDriver } from '../socket/carrier-driver.ts';
+import { readServer, type ConnectRequest } from '../socket/connect-options.ts';
+import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
+import { now } from '../socket/timers.ts';
+import {
+  Cause,
+  FrameDecoder,
+  Role,
+  SESSION_ID_BYTES,
+  encodePreface,
+  toHex,
+  type Frame,
+  type ProtocolError,
+} from '../wire/index.ts';
+import { defaultTransport } from './default-transport.ts';
+import { standbyHubOf, type HubMember, type StandbyHub } from './standby-hub.ts';
+
+/** Default and most standby carriers of one session. */
+const STANDBYS_DEFAULT = 2;
+const STANDBYS_MAX = 8;
+
+export class ClientDriver implements SessionPort, HubMember {
+  readonly sessionId: string;
+  readonly service: string;
+  readonly #session: ClientSession;
+  readonly #driver: CarrierDriver;
+  readonly #listener: PortListener;
+  readonly #transport: Transport;
+  readonly #dialOptions: DialOptions;
+  readonly #dials = new Map<number, Dial>();
+  readonly #hub: StandbyHub | undefined;
+  readonly #maxStandbys: number;
+  #connected = false;
+  #over = false;
+  #referenced = true;
+  #noDelay: boolean | undefined;
+  #keepAlive: readonly [enable: boolean, initialDelayMs: number] | undefined;
+  #servers = '';
+
+  constructor({ options, servers }: ConnectRequest, listener: PortListener) {
+    const sessionId = random(SESSION_ID_BYTES);
+    const timers = timersOf(options.giveUpTimeoutMs);
+    this.sessionId = toHex(sessionId);
+    this.service = options.service ?? '';
+    this.#listener = listener;
+    this.#transport = options.transport ?? defaultTransport;
+    this.#dialOptions = {
+      timeoutMs: timers.dialTimeoutMs,
+      localAddress: options.localAddress,
+      localPort: options.localPort,
+      family: options.family,
+      lookup: options.lookup,
+    };
+    this.#maxStandbys = Math.min(Math.max(options.maxStandbys ?? STANDBYS_DEFAULT, 0), STANDBYS_MAX);
+    this.#hub =
+      options.standby === false || this.#maxStandbys === 0 ? undefined : standbyHubOf(this.#transport);
+    this.#session = new ClientSession(
+      {
+        sessionId,
+        service: this.service,
+        servers,
+        keyShare: clientCrypto.keyShare(),
+        random,
+        crc32,
+        limits: DEFAULT_CLIENT_LIMITS,
+        timers,
+        detectors: (options.detectors ?? defaultDetectors)(),
+      },
+      now(),
+    );
+    this.#driver = new CarrierDriver(this.#session, {
+      drainEvents: () => {
+        for (let event = this.#session.pollEvent(); event !== undefined; event = this.#session.pollEvent())
+          this.#handleEvent(event);
+      },
+      carrierError: (carrierId, error: ProtocolError) =>
+        this.#session.handleCarrierError(now(), carrierId, error),
+      carriersChanged: () => this.#updateReferences(),
+    });
+    this.#updateReferences();
+    this.#driver.schedule();
+  }
+
+  // --- SessionPort ----------------------------------------------------------------------------------------------
+
+  readonly isFrozen = false;
+  get epoch(): number {
+    return this.#session.epoch;
+  }
+  get isProtected(): boolean {
+    return this.#session.isProtected;
+  }
+  get currentServer(): Candidate | undefined {
+    return this.#session.server;
+  }
+  get wantsWrite(): boolean {
+    return this.#session.wantsWrite;
+  }
+  write(bytes: Uint8Array): void {
+    this.#session.write(now(), bytes);
+    this.#driver.schedule();
+  }
+  end(): void {
+    this.#session.end(now());
+    this.#driver.schedule();
+  }
+  read(): Uint8Array | 'end' | undefined {
+    return this.#session.read();
+  }
+  consumed(bytes: number): void {
+    this.#session.consumed(now(), bytes);
+    this.#driver.schedule();
+  }
+  finConsumed(): void {
+    // The client's core needs no word of it.
+  }
+  destroy(): void {
+    this.#session.destroy(now());
+    this.#driver.schedule();
+  }
+  reset(): void {
+    this.#session.reset(now());
+    this.#driver.schedule();
+  }
+  migrate(to: string | Candidate | undefined): void {
+    const target = to === undefined ? undefined : this.#findServer(to);
+    const started = this.#session.migrate(now(), { to: target, cause: Cause.Application });
+    this.#driver.schedule();
+    if (started) return;
+    const failure = { code: 'ERR_GODWIT_BUSY', message: 'the session is moving already' };
+    process.nextTick(() => this.#listener.migrationFailed(failure));
+  }
+  setReferenced(referenced: boolean): void {
+    this.#referenced = referenced;
+    for (const carrier of this.#driver.carriers) this.#applyOptions(carrier);
+    this.#updateReferences();
+  }
+  setNoDelay(noDelay: boolean): void {
+    this.#noDelay = noDelay;
+    for (const carrier of this.#driver.carriers) carrier.setNoDelay(noDelay);
+  }
+  setKeepAlive(enable: boolean, initialDelayMs: number): void {
+    this.#keepAlive = [enable, initialDelayMs];
+    for (const carrier of this.#driver.carriers) carrier.setKeepAlive(enable, initialDelayMs);
+  }
+
+  // --- HubMember ------------------------------------------------------------------------------------------------
+
+  get id(): Uint8Array {
+    return this.#session.sessionId;
+  }
+  standbyProof(
+    challenge: { serverName: string; nonce: Uint8Array },
+    then: (frame: Uint8Array | undefined) => void,
+  ): void {
+    this.#session.standbyProof(challenge, then);
+    this.#driver.schedule();
+  }
+  handleTrigger(frame: Frame<'trigger'>): void {
+    this.#session.handleTrigger(now(), frame);
+    this.#driver.settle();
+  }
+  handleStandby(address: Candidate, ready: boolean): void {
+    this.#session.handleStandby(address, ready);
+  }
+
+  // --- Events ---------------------------------------------------------------------------------------------------
+
+  #handleEvent(event: ClientEvent): void {
+    switch (event.type) {
+      case 'crypto':
+        this.#session.handleCrypto(now(), event.id, clientCrypto.execute(event.request));
+        return;
+      case 'dial':
+        this.#dial(event.dialId, event.candidate);
+        return;
+      case 'cancelDial':
+        this.#dials.get(event.dialId)?.cancel();
+        this.#dials.delete(event.dialId);
+        return;
+      case 'hangUp':
+        this.#driver.hangUp(event.carrierId, event.last);
+        return;
+      case 'connected':
+        this.#connected = true;
+        this.#authenticateCarriers();
+        this.#updateStandbys();
+        this.#listener.connected(addressesOf([...this.#driver.carriers][0]));
+        return;
+      case 'readable':
+        this.#listener.readable();
+        return;
+      case 'drain':
+        this.#listener.drained();
+        return;
+      case 'migrating':
+        this.#listener.migrating(event.cause, event.from, event.to);
+        return;
+      case 'migrated':
+        this.#authenticateCarriers();
+        this.#updateStandbys();
+        this.#listener.migrated(event.report);
+        return;
+      case 'flowing':
+        return;
+      case 'migrationFailed':
+        this.#listener.migrationFailed(event.failure);
+        return;
+      case 'unprotected':
+        this.#listener.unprotected(event.reason);
+        return;
+      case 'protected':
+        this.#listener.protected();
+        return;
+      case 'servers':
+        this.#serversChanged(event.servers);
+        return;
+      case 'closed':
+        this.#closed(event.failure);
+        return;
+    }
+  }
+
+  #dial(dialId: number, candidate: Candidate): void {
+    const standby = this.#connected ? this.#hub?.take(this, candidate) : undefined;
+    if (standby !== undefined) {
+      const carrierId = this.#driver.takeCarrierId();
+      this.#use(standby.carrier);
+      standby.handTo(this.#driver.attach(carrierId, standby.carrier, standby.decoder, false));
+      this.#session.handleConnected(now(), dialId, carrierId, standby.challenge);
+      return;
+    }
+    const dial = this.#transport.dial(candidate, this.#dialOptions, (error, carrier) => {
+      this.#dials.delete(dialId);
+      if (carrier === undefined) {
+        this.#session.handleDialFailed(
+          now(),
+          dialId,
+          error ?? { code: 'ECONNREFUSED', message: 'no carrier' },
+        );
+      } else {
+        const carrierId = this.#driver.takeCarrierId();
+        this.#use(carrier);
+        carrier.write([encodePreface(Role.Client)]);
+        this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('server'));
+        this.#session.handleConnected(now(), dialId, carrierId);
+      }
+      this.#driver.settle();
+    });
+    this.#dials.set(dialId, dial);
+  }
+
+  #use(carrier: Carrier): void {
+    if (this.#noDelay !== undefined) carrier.setNoDelay(this.#noDelay);
+    if (this.#keepAlive !== undefined) carrier.setKeepAlive(...this.#keepAlive);
+    this.#applyOptions(carrier);
+  }
+
+  #applyOptions(carrier: Carrier): void {
+    if (this.#referenced) carrier.ref();
+    else carrier.unref();
+  }
+
+  /** A carrier keeps the process alive by itself; without one, waiting for the next one does. */
+  #updateReferences(): void {
+    this.#driver.deadline.setReferenced(this.#referenced && this.#driver.carrierCount === 0);
+  }
+
+  /** Its server has proved that it holds the session's secret, so larger frames are welcome. */
+  #authenticateCarriers(): void {
+    this.#driver.authenticateAll();
+  }
+
+  #serversChanged(servers: readonly Candidate[]): void {
+    const text = servers.map(({ name, host, port }) => `${name} ${host}:${port}`).join();
+    if (text === this.#servers) return;
+    this.#servers = text;
+    this.#updateStandbys();
+    if (this.#connected) this.#listener.servers(servers);
+  }
+
+  #updateStandbys(): void {
+    if (!this.#connected || this.#over) return;
+    const current = this.#session.server;
+    const others = this.#session.servers.filter(
+      ({ host, port }) => host !== current?.host || port !== current.port,
+    );
+    this.#hub?.update(this, others.slice(0, this.#maxStandbys));
+  }
+
+  #findServer(to: string | Candidate): Candidate {
+    const servers = this.#session.servers;
+    const named = servers.find(
+      ({ name }) => name !== '' && (typeof to === 'string' ? name === to : name === to.name),
+    );
+    if (named !== undefined) return named;
+    const { host, port } = readServer(to);
+    return servers.find((server) => server.host === host && server.port === port) ?? { name: '', host, port };
+  }
+
+  #closed(failure: { code: string; message: string } | undefined): void {
+    this.#over = true;
+    this.#hub?.leave(this);
+    for (const dial of this.#dials.values()) dial.cancel();
+    this.#dials.clear();
+    this.#driver.deadline.set(undefined);
+    const error = failure && errorFromFailure(failure, this.#connected ? 'read' : 'connect');
+    this.#listener.closed(error);
+  }
+}
+
+function timersOf(giveUpTimeoutMs: number | undefined): ClientTimers {
+  if (giveUpTimeoutMs === undefined) return DEFAULT_CLIENT_TIMERS;
+  return { ...DEFAULT_CLIENT_TIMERS, giveUpTimeoutMs, giveUpSingleServerMs: giveUpTimeoutMs };
+}

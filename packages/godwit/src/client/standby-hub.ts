@@ -1,0 +1,68 @@
+/**
+ * The standbys of this process: one to each server (and service) that some session might move to, shared by all of them
+ * (protocol.md §10.5). They keep no process alive.
+ */
+import type { Transport } from '../carriers/carrier.ts';
+import type { Candidate } from '../session/client-events.ts';
+import { Standby, type HubMember, type TakenStandby } from './standby.ts';
+
+export type { HubMember } from './standby.ts';
+
+const hubs = new WeakMap<Transport, StandbyHub>();
+
+/** Carriers of different transports are not interchangeable, so each transport has a hub. */
+export function standbyHubOf(transport: Transport): StandbyHub {
+  let hub = hubs.get(transport);
+  if (hub === undefined) {
+    hub = new StandbyHub(transport);
+    hubs.set(transport, hub);
+  }
+  return hub;
+}
+
+export class StandbyHub {
+  readonly #transport: Transport;
+  readonly #standbys = new Map<string, Standby>();
+  readonly #joined = new Map<string, Set<string>>();
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Standbys that exist or are being set up. */
+  get size(): number {
+    return this.#standbys.size;
+  }
+
+  /** Joins the session to the standbys of these servers and of no others; its epoch may have changed. */
+  update(member: HubMember, servers: readonly Candidate[]): void {
+    const wanted = new Map(servers.map((server) => [keyOf(member.service, server), server]));
+    const joined = this.#joined.get(member.sessionId) ?? new Set();
+    for (const key of joined) if (!wanted.has(key)) this.#standbys.get(key)?.remove(member);
+    this.#joined.set(member.sessionId, new Set(wanted.keys()));
+    for (const [key, server] of wanted) this.#standby(key, server).add(member);
+  }
+
+  leave(member: HubMember): void {
+    this.update(member, []);
+    this.#joined.delete(member.sessionId);
+  }
+
+  /** A ready carrier to that server, for the session to attach over. */
+  take(member: HubMember, server: Candidate): TakenStandby | undefined {
+    return this.#standbys.get(keyOf(member.service, server))?.take();
+  }
+
+  #standby(key: string, server: Candidate): Standby {
+    let standby = this.#standbys.get(key);
+    if (standby === undefined) {
+      standby = new Standby(server, this.#transport, () => this.#standbys.delete(key));
+      this.#standbys.set(key, standby);
+    }
+    return standby;
+  }
+}
+
+function keyOf(service: string, { host, port }: Candidate): string {
+  return `${service} ${host}:${port}`;
+}

@@ -1,0 +1,101 @@
+/** The one class of errors that applications see, and every code it may have. */
+import os from 'node:os';
+import type { Failure } from './session/client-events.ts';
+
+/** What each code means. The codes are stable: programs may compare them. */
+export const ERROR_CODES = {
+  ERR_GODWIT_INTERNAL: 'A bug in this library; it ended the one session it concerned.',
+  ERR_GODWIT_PROTOCOL: 'The peer broke the protocol, or does not speak it.',
+  ERR_GODWIT_VERSION: 'The peer speaks another version of the protocol.',
+  ERR_GODWIT_WRONG_SERVICE: 'The server offers another service than the client asked for.',
+  ERR_GODWIT_UNAUTHENTICATED:
+    'A proof was wrong: of the session secret, of a ticket or of a key of the cluster.',
+  ERR_GODWIT_STALE_EPOCH: 'A newer attach of the same session has won.',
+  ERR_GODWIT_STALE_POINT: 'The server could only restore a point older than one the client knows.',
+  ERR_GODWIT_TICKET_INVALID: 'The ticket was damaged or belongs to another cluster.',
+  ERR_GODWIT_TICKET_EXPIRED: 'The ticket is too old.',
+  ERR_GODWIT_SESSION_ENDED: 'The session has ended, so it can not be restored.',
+  ERR_GODWIT_ORIGIN_UNREACHABLE: 'The destination can not reach the server that holds the session.',
+  ERR_GODWIT_UNPROTECTED:
+    'The server died while the session was unprotected: what it would take to restore it is gone.',
+  ERR_GODWIT_DIVERGED:
+    'Replay produced other output than the client has: the application is not deterministic.',
+  ERR_GODWIT_SCHEMA_MISMATCH: 'The destination can not read a snapshot of this schema version.',
+  ERR_GODWIT_BUSY: 'The server has as much to do as it takes on.',
+  ERR_GODWIT_DRAINING: 'The server is about to stop and takes no sessions.',
+  ERR_GODWIT_TIMEOUT: 'A step of the protocol took too long.',
+  ERR_GODWIT_LIMIT_EXCEEDED: 'A named limit was exceeded.',
+  ERR_GODWIT_UNKNOWN_KEY: 'A ticket or trigger was made with a key that is not in the ring.',
+  ERR_GODWIT_MOVED: 'The session lives on another server now.',
+  ERR_GODWIT_DENIED: 'Policy forbids it.',
+  ERR_GODWIT_FENCE_UNAVAILABLE: 'The fence can not be reached, and the setting says to fail then.',
+  ERR_GODWIT_CARRIER_CLOSED: 'The carrier under the session was closed on this side.',
+  ERR_GODWIT_CONSUMED_UNKNOWN:
+    'A snapshot was exported without `bytesConsumed` where buffers of the application lie between socket and consumer.',
+  ERR_GODWIT_EXPORT_INVALID: 'An exporter answered something that is no state, such as a promise.',
+  ERR_GODWIT_UNSUPPORTED: 'An option or call of net that a migratory connection can not have.',
+  ERR_GODWIT_NO_SERVER: 'No other server is known, or none could be reached.',
+  ERR_GODWIT_NO_SUCH_SESSION: 'No session with this id lives here.',
+  ERR_GODWIT_NOT_CONNECTED: 'The socket has no session yet, or none any more.',
+  ERR_GODWIT_MIGRATION_FAILED: 'A planned migration did not happen; the session goes on where it was.',
+} as const;
+
+/** A code of this library's own. Where net has a code for the case (`ECONNREFUSED`, `ECONNRESET`, …) that one is used. */
+export type GodwitErrorCode = keyof typeof ERROR_CODES;
+
+/** Where a system error happened, in the words of net. */
+export interface SystemErrorPlace {
+  readonly syscall?: string;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+/** An error of a connection. `code` is stable; with a code of the operating system it has what net's errors have. */
+export class GodwitError extends Error {
+  readonly code: string;
+  /** The operating system's number for `code`, negative, as in net; only for codes such as `ECONNREFUSED`. */
+  declare readonly errno?: number;
+  /** `connect`, `read`, `write`, …; only for codes of the operating system. */
+  declare readonly syscall?: string;
+  declare readonly address?: string;
+  declare readonly port?: number;
+
+  constructor(code: string, message: string, options: { readonly cause?: unknown } & SystemErrorPlace = {}) {
+    const { cause, ...place } = options;
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'GodwitError';
+    this.code = code;
+    const errno = (os.constants.errno as Readonly<Record<string, number>>)[code];
+    if (errno !== undefined) Object.assign(this, { errno: -errno, ...place });
+  }
+}
+
+/** `connect ECONNREFUSED 127.0.0.1:7000`, as net words it. */
+const CONNECT_MESSAGE = /^connect (?:E[A-Z]+) (.+):(\d+)(?: - Local .*)?$/;
+
+/** The error for an end of a session. A code of the operating system gets the fields that net gives it. */
+export function errorFromFailure(failure: Failure, syscall?: string): GodwitError {
+  const match = CONNECT_MESSAGE.exec(failure.message);
+  if (match !== null) {
+    const [, address = '', port] = match;
+    return new GodwitError(failure.code, failure.message, {
+      syscall: 'connect',
+      address,
+      port: Number(port),
+    });
+  }
+  // net words it so too, and programs are known to compare messages.
+  if (failure.code === 'ECONNRESET' && syscall === 'read') {
+    return new GodwitError(failure.code, 'read ECONNRESET', { syscall, cause: failure.message });
+  }
+  return new GodwitError(failure.code, failure.message, syscall === undefined ? {} : { syscall });
+}
+
+/** An argument that net refuses with a `TypeError` or `RangeError` and a code. */
+export function argumentError(
+  kind: typeof TypeError | typeof RangeError | typeof Error,
+  code: string,
+  message: string,
+): Error {
+  return Object.assign(new kind(message), { code });
+}

@@ -1,0 +1,86 @@
+/**
+ * Byte-stream connections whose server end can move, live, to another server, and which survive the death of a server
+ * with not one byte lost, doubled or reordered. Everything that node:net exports is here too, so this module can take
+ * its place: `import net from 'godwit'`.
+ */
+import net from 'node:net';
+import { connect } from './client/connect.ts';
+import { Server as ServerClass, createServer } from './server/server.ts';
+import { callable } from './socket/callable.ts';
+import { Socket as SocketClass } from './socket/socket.ts';
+
+export {
+  BlockList,
+  SocketAddress,
+  getDefaultAutoSelectFamily,
+  getDefaultAutoSelectFamilyAttemptTimeout,
+  isIP,
+  isIPv4,
+  isIPv6,
+  setDefaultAutoSelectFamily,
+  setDefaultAutoSelectFamilyAttemptTimeout,
+} from 'node:net';
+
+/** One end of a migratory connection; callable without `new`, as net's. */
+export const Socket = callable(SocketClass);
+export type Socket = SocketClass;
+/** net's other name for `Socket`. */
+export const Stream = Socket;
+export type Stream = SocketClass;
+
+/** A server of migratory connections; callable without `new`, as net's. */
+export const Server = callable(ServerClass);
+export type Server = ServerClass;
+
+export { connect, createServer };
+export const createConnection = connect;
+
+/** net's own; a `BoundSocket` binds a TCP address, and is undefined where node has none. */
+const { BoundSocket, _createServerHandle, _normalizeArgs } = net as unknown as Record<string, unknown>;
+export { BoundSocket, _createServerHandle, _normalizeArgs };
+
+export { GodwitError, ERROR_CODES, type GodwitErrorCode } from './errors.ts';
+export { KeyRing, type KeyInput } from './crypto/index.ts';
+export { TcpTransport } from './carriers/tcp.ts';
+export type * from './carriers/carrier.ts';
+export {
+  ServerSocket,
+  type ExportOptions,
+  type ExportedState,
+  type Exporter,
+  type Hold,
+} from './server/server-socket.ts';
+export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server.ts';
+export type { ServerOptions } from './server/server-options.ts';
+export type { DrainOptions, DrainReport } from './server/drain.ts';
+export type { ConnectOptions, ServerInput, SocketOptions } from './socket/connect-options.ts';
+export type { SocketEvents } from './socket/events.ts';
+export {
+  defaultDetectors,
+  pingDetector,
+  stallDetector,
+  throughputDetector,
+  type Candidate,
+  type Detector,
+  type MigrationPhases,
+  type MigrationReport,
+  type VitalSigns,
+} from './session/index.ts';
+
+/** What `import net from 'godwit'` gives: all that node:net has, with the connections of this module. */
+export default {
+  ...net,
+  Socket,
+  Stream,
+  Server,
+  connect,
+  createConnection,
+  createServer,
+} as Omit<typeof net, 'Socket' | 'Stream' | 'Server' | 'connect' | 'createConnection' | 'createServer'> & {
+  Socket: typeof Socket;
+  Stream: typeof Stream;
+  Server: typeof Server;
+  connect: typeof connect;
+  createConnection: typeof connect;
+  createServer: typeof createServer;
+};

@@ -1,0 +1,80 @@
+/** Moving every session of a server away (protocol.md §10.6). */
+import { GodwitError } from '../errors.ts';
+import type { ServerInput } from '../socket/connect-options.ts';
+import type { Server } from './server.ts';
+import type { ServerSocket } from './server-socket.ts';
+
+/** When to stop waiting for sessions to move, in milliseconds. */
+const DRAIN_TIMEOUT_MS = 30_000;
+/** Sessions asked to move at once: others go on undisturbed meanwhile. */
+const AT_ONCE = 64;
+/** How often a session that could not move is asked again. */
+const ATTEMPTS_MAX = 5;
+/** Between two attempts of a session, in milliseconds. */
+const RETRY_MS = 200;
+
+export interface DrainOptions {
+  /** When to stop waiting, in milliseconds. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** Where all sessions are to go. Default: spread over the other members. */
+  readonly to?: ServerInput;
+}
+
+export interface DrainReport {
+  /** Sessions that live elsewhere now. */
+  readonly moved: number;
+  /** Sessions that ended by themselves meanwhile. */
+  readonly ended: number;
+  /** Sessions that are still here. */
+  readonly left: number;
+}
+
+export async function drain(
+  server: Server,
+  members: readonly string[],
+  options: DrainOptions,
+): Promise<DrainReport> {
+  const queue = [...server.sessions];
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? DRAIN_TIMEOUT_MS);
+  const counts = { moved: 0, ended: 0, left: 0 };
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let socket = queue.shift(); socket !== undefined; socket = queue.shift()) {
+      const to = options.to ?? members[next++ % Math.max(members.length, 1)];
+      counts[await moveAway(socket, to, timeout)] += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, work));
+  return counts;
+}
+
+async function moveAway(
+  socket: ServerSocket,
+  to: ServerInput | undefined,
+  timeout: AbortSignal,
+): Promise<keyof DrainReport> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX && !timeout.aborted; attempt += 1) {
+    if (socket.destroyed) return 'ended';
+    try {
+      await abortable(socket.migrate(to === undefined ? {} : { to }), timeout);
+      return 'moved';
+    } catch {
+      await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref()), timeout).catch(
+        () => undefined,
+      );
+    }
+  }
+  return socket.destroyed ? 'ended' : 'left';
+}
+
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(new GodwitError('ERR_GODWIT_TIMEOUT', 'the drain took too long'));
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

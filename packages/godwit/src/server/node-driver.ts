@@ -1,0 +1,297 @@
+/** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
+import type { Carrier, CarrierHandlers } from '../carriers/carrier.ts';
+import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
+import { GodwitError, errorFromFailure } from '../errors.ts';
+import type { Candidate, Failure } from '../session/client-events.ts';
+import {
+  ServerNode,
+  type RestartPoint,
+  type ServerEvent,
+  type ServerLimits,
+  type ServerNodeConfig,
+  type ServerSession,
+  type ServerTimers,
+} from '../session/index.ts';
+import { CarrierDriver } from '../socket/carrier-driver.ts';
+import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
+import { Deadline, now } from '../socket/timers.ts';
+import { FrameDecoder, type PeerFrame, type ServerAddress } from '../wire/index.ts';
+import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
+import { ServerSessionPort } from './session-port.ts';
+
+/** A move that the application or an operator asked for fails when nothing came of it after this time, in milliseconds. */
+const MOVE_TIMEOUT_MS = 15_000;
+
+export interface NodeSettings {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly service: string;
+  readonly delivery: ServerNodeConfig['delivery'];
+  readonly schema: number;
+  readonly keys: KeyRing;
+  readonly limits: ServerLimits;
+  readonly timers: ServerTimers;
+  readonly servers: readonly ServerAddress[];
+  readonly canRestore: ((schema: number) => boolean) | undefined;
+}
+
+export interface NodeHooks {
+  /** Makes the socket of a session that starts here. */
+  createSocket(source: ServerSocketSource): ServerSocket;
+  /** The socket is complete: the application may have it. */
+  announce(socket: ServerSocket): void;
+  refused(failure: Failure, carrier: Carrier | undefined): void;
+  peerSend(peer: ServerAddress, bytes: Uint8Array): void;
+}
+
+interface Entry {
+  readonly port: ServerSessionPort;
+  readonly socket: ServerSocket;
+  /** Moves under way, with the time they began. */
+  move: { readonly startedAt: number; readonly deadline: Deadline } | undefined;
+}
+
+export class NodeDriver {
+  readonly address: Candidate;
+  readonly #settings: NodeSettings;
+  readonly #hooks: NodeHooks;
+  readonly #node: ServerNode;
+  readonly #driver: CarrierDriver;
+  readonly #crypto: NodeCrypto;
+  readonly #entries = new Map<ServerSession, Entry>();
+
+  constructor(settings: NodeSettings, hooks: NodeHooks) {
+    this.#settings = settings;
+    this.#hooks = hooks;
+    this.address = { name: settings.name, host: settings.host, port: settings.port };
+    this.#crypto = new NodeCrypto({ ring: settings.keys });
+    this.#node = new ServerNode({
+      ...settings,
+      keyShare: () => this.#crypto.keyShare(),
+      random,
+      crc32,
+      // tidy-allow: expiry is read by other machines
+      wallClock: () => Date.now(),
+    });
+    this.#driver = new CarrierDriver(this.#node, {
+      drainEvents: () => {
+        for (let event = this.#node.pollEvent(); event !== undefined; event = this.#node.pollEvent())
+          this.#handleEvent(event);
+      },
+      carrierError: (carrierId, error) => this.#node.handleCarrierError(now(), carrierId, error),
+    });
+  }
+
+  /** Sessions with a socket here. */
+  get sockets(): Iterable<ServerSocket> {
+    return [...this.#entries.values()].map(({ socket }) => socket);
+  }
+
+  get tombstones(): number {
+    return this.#node.tombstoneCount;
+  }
+
+  get carrierCount(): number {
+    return this.#driver.carrierCount;
+  }
+
+  /** An accepted carrier whose preface says that it is a client. */
+  acceptClient(carrier: Carrier): CarrierHandlers {
+    const carrierId = this.#driver.takeCarrierId();
+    const handlers = this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('client'), false);
+    const { exporter } = carrier;
+    this.#node.handleCarrier(now(), carrierId, exporter === undefined ? {} : { exporter });
+    this.#driver.schedule();
+    return handlers;
+  }
+
+  /** A call into the node, from the application or from outside. */
+  call(action: () => void): void {
+    action();
+    this.#driver.schedule();
+  }
+
+  carrierOf(session: ServerSession): Carrier | undefined {
+    return session.carrierId === undefined ? undefined : this.#driver.carrier(session.carrierId);
+  }
+
+  // --- Moving ---------------------------------------------------------------------------------------------------
+
+  /** Asks the client to move. The outcome is told to the session's listener. */
+  migrate(session: ServerSession, to: string | Candidate | undefined): void {
+    const entry = this.#entries.get(session);
+    if (entry === undefined) return;
+    const target = to === undefined ? undefined : this.findServer(to);
+    if (entry.move === undefined) {
+      const deadline = new Deadline(() => this.#moveFailed(entry, 'the client did not move in time'));
+      entry.move = { startedAt: now(), deadline };
+      deadline.set(now() + MOVE_TIMEOUT_MS);
+    }
+    this.#node.migrate(now(), session, target);
+    this.#driver.schedule();
+  }
+
+  /** Over a standby that watches the session, wherever it lives. False when there is none. */
+  trigger(sessionId: Uint8Array, to: string | Candidate): boolean {
+    const sent = this.#node.trigger(now(), sessionId, this.findServer(to));
+    this.#driver.schedule();
+    return sent;
+  }
+
+  findServer(to: string | Candidate): Candidate {
+    const matches = (server: Candidate): boolean =>
+      typeof to === 'string'
+        ? server.name === to || `${server.host}:${server.port}` === to
+        : server.name === to.name || (server.host === to.host && server.port === to.port);
+    const found = [this.address, ...this.#settings.servers].find(matches);
+    if (found !== undefined) return found;
+    if (typeof to !== 'string' && to.host !== '') return to;
+    throw new GodwitError(
+      'ERR_GODWIT_NO_SERVER',
+      `no member is called "${String(typeof to === 'string' ? to : to.name)}"`,
+    );
+  }
+
+  #moveFailed(entry: Entry, message: string): void {
+    this.#endMove(entry);
+    entry.port.listener.migrationFailed({ code: 'ERR_GODWIT_TIMEOUT', message });
+  }
+
+  #endMove(entry: Entry): number {
+    const { move } = entry;
+    entry.move = undefined;
+    move?.deadline.set(undefined);
+    return move === undefined ? 0 : now() - move.startedAt;
+  }
+
+  // --- Cluster --------------------------------------------------------------------------------------------------
+
+  setServers(servers: readonly ServerAddress[]): void {
+    this.#node.setServers(now(), servers);
+    this.#driver.schedule();
+  }
+  setDraining(draining: boolean): void {
+    this.#node.setDraining(now(), draining);
+    this.#driver.schedule();
+  }
+  handlePeerFrame(peer: ServerAddress, frame: PeerFrame): void {
+    this.#node.handlePeerFrame(now(), peer, frame);
+    this.#driver.settle();
+  }
+  handlePeerLost(name: string): void {
+    this.#node.handlePeerLost(now(), name);
+    this.#driver.settle();
+  }
+  closeStandbys(): void {
+    this.#node.closeStandbys(now());
+    this.#driver.settle();
+  }
+  stop(): void {
+    this.#driver.stop();
+  }
+
+  // --- Events ---------------------------------------------------------------------------------------------------
+
+  #handleEvent(event: ServerEvent): void {
+    switch (event.type) {
+      case 'crypto':
+        this.#node.handleCrypto(now(), event.id, this.#crypto.execute(event.request));
+        return;
+      case 'authenticated':
+        this.#driver.authenticated(event.carrierId);
+        return;
+      case 'hangUp':
+        this.#driver.hangUp(event.carrierId, event.last);
+        return;
+      case 'peerSend':
+        this.#hooks.peerSend(event.peer, event.bytes);
+        return;
+      case 'refused':
+        this.#hooks.refused(event.failure, this.#driver.carrier(event.carrierId));
+        return;
+      case 'session':
+        this.#begin(event.session, event.restart);
+        return;
+      default: {
+        const entry = this.#entries.get(event.session);
+        if (entry !== undefined) this.#handleSessionEvent(entry, event);
+      }
+    }
+  }
+
+  #handleSessionEvent(entry: Entry, event: Extract<ServerEvent, { readonly session: ServerSession }>): void {
+    const { port, socket } = entry;
+    const { listener } = port;
+    switch (event.type) {
+      case 'readable':
+        listener.readable();
+        return;
+      case 'drain':
+        listener.drained();
+        return;
+      case 'exportDue':
+        socket.exportDue(event.reason, event.deadline);
+        return;
+      case 'thawed':
+        socket.handOverEnded();
+        listener.thawed();
+        if (entry.move !== undefined) this.#moveFailed(entry, 'the client took the session back');
+        return;
+      case 'attached':
+        port.attached(this.#driver.carrier(event.carrierId));
+        return;
+      case 'unprotected':
+        listener.unprotected(event.reason);
+        return;
+      case 'protected':
+        listener.protected();
+        return;
+      case 'moved':
+        this.#moved(entry, event.session, event.to);
+        return;
+      case 'closed': {
+        this.#endMove(entry);
+        this.#entries.delete(event.session);
+        listener.closed(event.failure && errorFromFailure(event.failure, 'read'));
+        return;
+      }
+      default:
+    }
+  }
+
+  #begin(session: ServerSession, restart: RestartPoint | undefined): void {
+    let port: ServerSessionPort | undefined;
+    const socket = this.#hooks.createSocket({
+      session,
+      restart,
+      schema: this.#settings.schema,
+      addresses: addressesOf(this.carrierOf(session)),
+      bind: (listener: PortListener): SessionPort => {
+        port = new ServerSessionPort(session, this, listener);
+        return port;
+      },
+      wake: () => this.#driver.schedule(),
+    });
+    if (port === undefined)
+      throw new GodwitError('ERR_GODWIT_INTERNAL', 'a socket that does not bind its session');
+    this.#entries.set(session, { port, socket, move: undefined });
+    this.#hooks.announce(socket);
+  }
+
+  #moved(entry: Entry, session: ServerSession, to: string): void {
+    const elapsedMs = this.#endMove(entry);
+    this.#entries.delete(session);
+    entry.port.listener.migrated({
+      cause: 'origin',
+      from: this.address.name,
+      to,
+      source: 'origin',
+      epoch: session.epoch,
+      attempts: 1,
+      phases: { detect: 0, connect: 0, attach: elapsedMs, firstByte: undefined },
+      blackoutMs: undefined,
+    });
+    entry.socket.movedAway(to);
+  }
+}

@@ -1,0 +1,121 @@
+/** Where accepted carriers wait until their first bytes tell who they are (protocol.md §3). */
+import type { Carrier, CarrierHandlers } from '../carriers/carrier.ts';
+import type { Failure } from '../session/client-events.ts';
+import { Deadline, now } from '../socket/timers.ts';
+import {
+  PREFACE_BYTES,
+  ProtocolError,
+  Role,
+  concatBytes,
+  decodePreface,
+  mayBePreface,
+} from '../wire/index.ts';
+
+export interface GateLimits {
+  /** A carrier whose preface has not come after this time is closed, in milliseconds. Default 5,000. */
+  readonly prefaceTimeoutMs: number;
+  /** Carriers waiting at the gate; more are closed at once. Default 1,024. Memory: about 1 KiB each. */
+  readonly maxHalfOpen: number;
+}
+
+export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000, maxHalfOpen: 1_024 };
+
+/** Who takes a carrier that came through; answers what its bytes go to, those behind the preface first. */
+export interface GateKeeper {
+  acceptClient(carrier: Carrier): CarrierHandlers;
+  acceptPeer(carrier: Carrier): CarrierHandlers;
+  /** The carrier is not of ours, or came to nothing; it is closed behind this call. */
+  refused(carrier: Carrier, failure: Failure): void;
+}
+
+interface Waiting {
+  readonly carrier: Carrier;
+  readonly until: number;
+  received: Uint8Array;
+  /** Set once the carrier is through. */
+  owner: CarrierHandlers | undefined;
+}
+
+export class PrefaceGate {
+  readonly #limits: GateLimits;
+  readonly #keeper: GateKeeper;
+  /** In order of arrival, and so in order of their deadlines. */
+  readonly #waiting = new Set<Waiting>();
+  readonly #deadline = new Deadline(() => this.#expire());
+
+  constructor(limits: GateLimits, keeper: GateKeeper) {
+    this.#limits = limits;
+    this.#keeper = keeper;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  accept(carrier: Carrier): void {
+    if (this.#waiting.size >= this.#limits.maxHalfOpen) {
+      const message = `${this.#waiting.size} carriers have not said who they are`;
+      this.#keeper.refused(carrier, { code: 'ERR_GODWIT_LIMIT_EXCEEDED', message });
+      carrier.destroy();
+      return;
+    }
+    const until = now() + this.#limits.prefaceTimeoutMs;
+    const waiting: Waiting = { carrier, until, received: new Uint8Array(0), owner: undefined };
+    this.#waiting.add(waiting);
+    if (this.#deadline.dueAt === undefined) this.#deadline.set(until);
+    carrier.start({
+      onData: (chunk) => {
+        if (waiting.owner !== undefined) waiting.owner.onData(chunk);
+        else if (this.#waiting.has(waiting)) this.#receive(waiting, chunk);
+      },
+      onDrain: () => waiting.owner?.onDrain(),
+      onClose: (closed) => {
+        if (waiting.owner !== undefined) waiting.owner.onClose(closed);
+        else this.#waiting.delete(waiting);
+      },
+    });
+  }
+
+  close(): void {
+    for (const { carrier } of this.#waiting) carrier.destroy();
+    this.#waiting.clear();
+    this.#deadline.set(undefined);
+  }
+
+  #receive(waiting: Waiting, chunk: Uint8Array): void {
+    const received = waiting.received.byteLength === 0 ? chunk : concatBytes([waiting.received, chunk]);
+    waiting.received = received;
+    if (mayBePreface(received) && received.byteLength < PREFACE_BYTES) return;
+    this.#waiting.delete(waiting);
+    let role: Role;
+    try {
+      ({ role } = decodePreface(received.subarray(0, PREFACE_BYTES)));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#refuse(waiting, { code: error.code, message: error.message });
+      return;
+    }
+    const { carrier } = waiting;
+    waiting.owner =
+      role === Role.Client ? this.#keeper.acceptClient(carrier) : this.#keeper.acceptPeer(carrier);
+    if (received.byteLength > PREFACE_BYTES) waiting.owner.onData(received.subarray(PREFACE_BYTES));
+  }
+
+  #expire(): void {
+    const time = now();
+    for (const waiting of this.#waiting) {
+      if (waiting.until > time) {
+        this.#deadline.set(waiting.until);
+        return;
+      }
+      this.#waiting.delete(waiting);
+      const message = `no preface within ${this.#limits.prefaceTimeoutMs} ms`;
+      this.#refuse(waiting, { code: 'ERR_GODWIT_TIMEOUT', message });
+    }
+  }
+
+  #refuse({ carrier }: Waiting, failure: Failure): void {
+    this.#keeper.refused(carrier, failure);
+    carrier.end();
+  }
+}

@@ -1,0 +1,142 @@
+/** What `createServer` takes, and what becomes of it. */
+import { KeyRing, type KeyInput } from '../crypto/index.ts';
+import { argumentError } from '../errors.ts';
+import {
+  DEFAULT_SERVER_LIMITS,
+  DEFAULT_SERVER_TIMERS,
+  type ServerLimits,
+  type ServerTimers,
+} from '../session/index.ts';
+import { readServer, type ServerInput } from '../socket/connect-options.ts';
+import { Delivery, type ServerAddress } from '../wire/index.ts';
+import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
+
+export interface ServerOptions {
+  /**
+   * The keys of the cluster, newest first, or a ring of them: 32 bytes each, or their hexadecimal or base64 text. The
+   * same on all servers. Without keys the server makes one up: sessions then survive broken connections, but no other
+   * server can take them over.
+   */
+  readonly keys?: KeyRing | KeyInput | readonly KeyInput[];
+  /** The other servers of the cluster; this one may be among them. */
+  readonly members?: readonly ServerInput[];
+  /**
+   * `replay` (default): between snapshots the output is a function of the input bytes and the state. `commit`: output
+   * counts only together with a snapshot, so the application need not be deterministic.
+   */
+  readonly delivery?: 'replay' | 'commit';
+  /** Only clients that ask for this service are served, ≤ 64 bytes. Default ''. */
+  readonly service?: string;
+  /** Unique in the cluster, ≤ 64 bytes. Default `host:port` as advertised. */
+  readonly name?: string;
+  /**
+   * Where clients and other servers reach this one: `'host'`, `'host:port'` or parts; the port defaults to the one that
+   * is listened on. Default: the address that is listened on; for an unspecified one (`0.0.0.0`, `::`) this machine's
+   * first address that is not a loopback, or `127.0.0.1` when it has none. In a cluster, better say it.
+   */
+  readonly advertise?: string | { readonly host: string; readonly port?: number };
+  /** Version of the state's schema that `exportState` writes, 0 … 2^32 − 1. Default 0. */
+  readonly schema?: number;
+  /** Which versions `importState` can read. Default: only `schema`. */
+  readonly canRestore?: (schema: number) => boolean;
+  /** Default false: a socket ends its side when the client has ended its own. */
+  readonly allowHalfOpen?: boolean;
+  /** Sockets start paused. Default false. */
+  readonly pauseOnConnect?: boolean;
+  /** Bytes that a socket buffers in each direction. Default 65,536. */
+  readonly highWaterMark?: number;
+  /** Of the carriers. Default true. */
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  /** Milliseconds. Default 0: the operating system's. */
+  readonly keepAliveInitialDelay?: number;
+  readonly limits?: Partial<ServerLimits & GateLimits>;
+  readonly timers?: Partial<ServerTimers>;
+}
+
+export interface ServerSettings {
+  readonly keys: KeyRing;
+  readonly members: readonly ServerAddress[];
+  readonly delivery: Delivery;
+  readonly service: string;
+  readonly name: string | undefined;
+  readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
+  readonly schema: number;
+  readonly canRestore: ((schema: number) => boolean) | undefined;
+  readonly pauseOnConnect: boolean;
+  readonly socket: Pick<
+    ServerOptions,
+    'allowHalfOpen' | 'highWaterMark' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'
+  >;
+  readonly gate: GateLimits;
+  readonly limits: ServerLimits;
+  readonly timers: ServerTimers;
+}
+
+const NAME_BYTES_MAX = 64;
+const SCHEMA_MAX = 2 ** 32 - 1;
+
+/** Throws `TypeError` and `RangeError` with net's codes, and whatever the key ring throws. */
+export function readServerOptions(options: ServerOptions): ServerSettings {
+  const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
+  if (delivery !== 'replay' && delivery !== 'commit')
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_VALUE',
+      `The property 'options.delivery' must be 'replay' or 'commit'. Received '${String(delivery)}'`,
+    );
+  checkName('service', service);
+  if (name !== undefined) checkName('name', name);
+  if (!Number.isInteger(schema) || schema < 0 || schema > SCHEMA_MAX)
+    throw argumentError(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `The value of "options.schema" is out of range. It must be an integer >= 0 && <= ${SCHEMA_MAX}. Received ${String(schema)}`,
+    );
+  return {
+    keys: options.keys === undefined ? KeyRing.generate() : KeyRing.from(options.keys),
+    members: (options.members ?? []).map(readMember),
+    delivery: delivery === 'commit' ? Delivery.Commit : Delivery.Replay,
+    service,
+    name,
+    advertise: readAdvertise(options.advertise),
+    schema,
+    canRestore: options.canRestore,
+    pauseOnConnect: Boolean(options.pauseOnConnect),
+    socket: options,
+    gate: { ...DEFAULT_GATE_LIMITS, ...limits },
+    limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
+    timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
+  };
+}
+
+/** A member without a name is called by its address, as it calls itself by default. */
+function readMember(input: ServerInput): ServerAddress {
+  const { name, host, port } = readServer(input);
+  return { name: name === '' ? `${host}:${port}` : name, host, port };
+}
+
+function readAdvertise(advertise: ServerOptions['advertise']): ServerSettings['advertise'] {
+  if (advertise === undefined) return undefined;
+  if (typeof advertise !== 'string') return { host: advertise.host, port: advertise.port };
+  if (/:\d+$/.test(advertise)) {
+    const { host, port } = readServer(advertise);
+    return { host, port };
+  }
+  return { host: advertise, port: undefined };
+}
+
+function checkName(option: string, name: unknown): void {
+  if (typeof name !== 'string')
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_TYPE',
+      `The "options.${option}" property must be of type string.`,
+    );
+  if (Buffer.byteLength(name) > NAME_BYTES_MAX)
+    throw argumentError(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `The value of "options.${option}" is out of range. It must have at most ${NAME_BYTES_MAX} bytes.`,
+    );
+}

@@ -1,0 +1,189 @@
+/** The server application's end of a session: a socket whose state can be exported, and started from elsewhere. */
+import type { Readable } from 'node:stream';
+import { GodwitError } from '../errors.ts';
+import type { RestartPoint, ServerSession } from '../session/index.ts';
+import type { SocketOptions } from '../socket/connect-options.ts';
+import type { Addresses, PortListener, SessionPort } from '../socket/port.ts';
+import { Socket } from '../socket/socket.ts';
+import {
+  SnapshotExporter,
+  type ExportedState,
+  type Exporter,
+  type ExportOptions,
+} from './snapshot-exporter.ts';
+
+/** What a server's socket is made from. */
+export interface ServerSocketSource {
+  readonly session: ServerSession;
+  readonly restart: RestartPoint | undefined;
+  readonly addresses: Addresses;
+  /** The server's schema version. */
+  readonly schema: number;
+  /** Makes the port; the listener is what the session calls. */
+  bind(listener: PortListener): SessionPort;
+  /** After any call that may make the core speak. */
+  wake(): void;
+}
+
+/** A guard for work in flight: while one is held no snapshot is asked for. Call it, or dispose of it, to let go. */
+export interface Hold extends Disposable {
+  (): void;
+}
+
+export class ServerSocket extends Socket {
+  /** True when the session was restored, here, from another server or another run: `importState` says from what. */
+  readonly restored: boolean;
+  /** The version of the state's schema that this server writes. */
+  readonly schema: number;
+  /** @internal The server's. */
+  whenDestroyed: (() => void) | undefined;
+  readonly #session: ServerSession;
+  readonly #restart: RestartPoint | undefined;
+  readonly #exporter: SnapshotExporter;
+  readonly #abort = new AbortController();
+  readonly #inputBase: number;
+
+  constructor(options: SocketOptions, source: ServerSocketSource) {
+    super(options);
+    const { session, restart } = source;
+    this.#session = session;
+    this.#restart = restart;
+    this.restored = restart !== undefined;
+    this.schema = source.schema;
+    this.#inputBase = session.received;
+    this.#exporter = new SnapshotExporter({
+      session,
+      outbound: this.outbound,
+      stream: this,
+      consumedInput: () => this.bytesConsumed,
+      wake: () => source.wake(),
+      fail: (error) => this.emit('error', error),
+    });
+    this.bindPort(source.bind(this.createListener()));
+    this.startConnected(source.addresses);
+  }
+
+  // --- State ----------------------------------------------------------------------------------------------------
+
+  /**
+   * The state the session starts from, decoded; undefined when there is none: a new session, or one that is restored
+   * from its very beginning.
+   */
+  importState(): Buffer | undefined;
+  importState<T>(decode: (state: Buffer) => T): T | undefined;
+  importState<T>(decode?: (state: Buffer) => T): T | Buffer | undefined {
+    const restart = this.#restart;
+    if (restart === undefined || (restart.k === 0 && restart.state.byteLength === 0)) return undefined;
+    const state = Buffer.from(restart.state);
+    return decode === undefined ? state : decode(state);
+  }
+
+  /**
+   * Makes a restart point: from here the session goes on with `state` after a move or a crash. It covers every byte
+   * that `write` has accepted, and all input the application has consumed: what was handed out, unless
+   * `bytesConsumed` says otherwise. In `commit` mode this is what lets the output be delivered.
+   *
+   * Throws ERR_GODWIT_CONSUMED_UNKNOWN where buffers of the application lie in between (`pipe`, async iteration,
+   * `setEncoding`, `unshift`) and `bytesConsumed` is missing; ERR_OUT_OF_RANGE when that is more than was handed out
+   * or less than at the last snapshot, or the state is too large.
+   */
+  exportState(state: Uint8Array | string, options: ExportOptions = {}): void {
+    this.#exporter.push(state, options);
+  }
+
+  /**
+   * Registers the function that is asked for a state when one is due: by bytes, by time, and before a move. It is never
+   * called from within a call of the application's. It answers the state, or the state with `bytesConsumed`, or
+   * undefined for "not now". It must be synchronous: a promise is ERR_GODWIT_EXPORT_INVALID, as an 'error' event.
+   */
+  onExportState(exporter: Exporter): this {
+    this.#exporter.setExporter(exporter);
+    return this;
+  }
+
+  /** Asks for no state, and does not move, until the guard is let go: for work that is in flight. */
+  hold(): Hold {
+    const release = this.#exporter.hold();
+    return Object.assign(() => release(), { [Symbol.dispose]: release });
+  }
+
+  /**
+   * Input the application has consumed, as an offset in the session: handed out, less what waits in the stream's
+   * buffer. With `pipe`, async iteration, `setEncoding` or `unshift` it is only an upper bound.
+   */
+  get bytesConsumed(): number {
+    return this.#inputBase + this.inbound.handedOutBytes - this.readableLength;
+  }
+
+  /** Aborted when the session has moved away or ended; `reason` is a GodwitError. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /**
+   * Names the request that begins at this input offset, the same whenever the same input is executed again. By default
+   * where the application stands.
+   */
+  idempotencyKey(offset?: number): string {
+    return `${this.#session.id}:${offset ?? this.bytesConsumed}`;
+  }
+
+  /** Number of the newest snapshot. */
+  get snapshotNumber(): number {
+    return this.#session.snapshotNumber;
+  }
+
+  // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
+
+  override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
+    this.#exporter.consumedUnknown('pipe');
+    return super.pipe(destination, options);
+  }
+  override setEncoding(encoding: BufferEncoding): this {
+    this.#exporter.consumedUnknown('setEncoding');
+    return super.setEncoding(encoding);
+  }
+  override unshift(chunk: unknown, encoding?: BufferEncoding): void {
+    this.#exporter.consumedUnknown('unshift');
+    super.unshift(chunk, encoding);
+  }
+  override [Symbol.asyncIterator](): ReturnType<Readable[typeof Symbol.asyncIterator]> {
+    this.#exporter.consumedUnknown('asynchronous iteration');
+    return super[Symbol.asyncIterator]();
+  }
+  override iterator(options?: { destroyOnReturn?: boolean }): ReturnType<Readable['iterator']> {
+    this.#exporter.consumedUnknown('asynchronous iteration');
+    return super.iterator(options);
+  }
+
+  // --- For the server -------------------------------------------------------------------------------------------
+
+  /** @internal */
+  exportDue(reason: string, deadline: number | undefined): void {
+    this.#exporter.due(reason === 'freeze', deadline);
+  }
+
+  /** @internal The hand-over was given up. */
+  handOverEnded(): void {
+    this.#exporter.cancelFreeze();
+  }
+
+  /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */
+  movedAway(to: string): void {
+    const error = new GodwitError('ERR_GODWIT_MOVED', `the session has moved to ${to}`);
+    this.#abort.abort(error);
+    if (this.listenerCount('error') > 0) this.destroy(error);
+    else this.destroy();
+  }
+
+  /** @internal */
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#exporter.stop();
+    if (!this.#abort.signal.aborted)
+      this.#abort.abort(error ?? new GodwitError('ERR_GODWIT_SESSION_ENDED', 'the session has ended'));
+    super._destroy(error, callback);
+    this.whenDestroyed?.();
+  }
+}
+
+export type { ExportedState, Exporter, ExportOptions };

@@ -1,0 +1,380 @@
+/** A server of migratory connections: a net.Server in all but name. */
+import { EventEmitter } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { Carrier, CarrierHandlers, Listener } from '../carriers/carrier.ts';
+import { TcpTransport } from '../carriers/tcp.ts';
+import { argumentError } from '../errors.ts';
+import type { Failure, MigrationReport } from '../session/client-events.ts';
+import type { AnyListener } from '../socket/events.ts';
+import { readServer, type ServerInput } from '../socket/connect-options.ts';
+import type { Socket } from '../socket/socket.ts';
+import { advertisedAddress } from './advertised-address.ts';
+import { drain, type DrainOptions, type DrainReport } from './drain.ts';
+import { readListenArguments } from './listen-arguments.ts';
+import { NodeDriver } from './node-driver.ts';
+import { PrefaceGate } from './preface-gate.ts';
+import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
+import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
+
+/** What 'drop' says of a connection that `maxConnections` turned away. */
+export interface DropArgument {
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  readonly localFamily?: string | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly remoteFamily?: string | undefined;
+}
+
+/** What 'refused' says of a peer that came to nothing before it had a session. For logs. */
+export interface Refusal {
+  /** ERR_GODWIT_PROTOCOL for whoever does not speak Godwit, and the other codes of `ERROR_CODES`. */
+  readonly code: string;
+  readonly message: string;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+}
+
+export interface ServerEvents {
+  readonly close: [];
+  /** A session starts here: a new one, or one that is restored (`socket.restored`). */
+  readonly connection: [socket: ServerSocket];
+  readonly drop: [dropped?: DropArgument];
+  readonly error: [error: Error];
+  readonly listening: [];
+  readonly refused: [refusal: Refusal];
+}
+
+export interface ServerStats {
+  /** Sessions whose sockets are open. */
+  readonly sessions: number;
+  readonly carriers: number;
+  /** Carriers that have not said yet who they are. */
+  readonly halfOpen: number;
+  /** Ended or moved sessions that are remembered. */
+  readonly tombstones: number;
+  /** Since the start: sessions that began here, those restored among them, and those that moved away. */
+  readonly accepted: number;
+  readonly restored: number;
+  readonly movedAway: number;
+  readonly refused: number;
+}
+
+export class Server extends EventEmitter {
+  /** Connections beyond this are closed with a 'drop' event. Restored sessions are never turned away. */
+  maxConnections: number | undefined;
+  readonly #settings: ServerSettings;
+  readonly #transport = new TcpTransport();
+  readonly #gate: PrefaceGate;
+  readonly #sockets = new Set<ServerSocket>();
+  #listener: Listener | undefined;
+  #driver: NodeDriver | undefined;
+  #referenced = true;
+  #closing = false;
+  readonly #counts = { accepted: 0, restored: 0, movedAway: 0, refused: 0 };
+
+  /** Throws `TypeError`, `RangeError` for options that make no sense. */
+  constructor(
+    options?: ServerOptions | ((socket: ServerSocket) => void) | null,
+    listener?: (socket: ServerSocket) => void,
+  ) {
+    super();
+    if (typeof options === 'function') {
+      listener = options;
+      options = {};
+    }
+    if (options != null && typeof options !== 'object')
+      throw argumentError(
+        TypeError,
+        'ERR_INVALID_ARG_TYPE',
+        `The "options" argument must be of type Object. Received ${typeof options}`,
+      );
+    this.#settings = readServerOptions(options ?? {});
+    if (typeof listener === 'function') this.on('connection', listener);
+    this.#gate = new PrefaceGate(this.#settings.gate, {
+      acceptClient: (carrier) => this.#node.acceptClient(carrier),
+      acceptPeer: (carrier) => this.#acceptPeer(carrier),
+      refused: (carrier, failure) => this.#onRefused(failure, carrier),
+    });
+  }
+
+  // --- Listening ------------------------------------------------------------------------------------------------
+
+  /**
+   * Listens, with the overloads of net.Server#listen. Throws ERR_SERVER_ALREADY_LISTEN, ERR_SOCKET_BAD_PORT, and
+   * ERR_GODWIT_UNSUPPORTED for a path. A port in use is an 'error' event.
+   */
+  listen(...given: unknown[]): this {
+    const { args, listener, signal } = readListenArguments(given);
+    if (this.#listener !== undefined)
+      throw argumentError(
+        Error,
+        'ERR_SERVER_ALREADY_LISTEN',
+        'Listen method has been called more than once without closing.',
+      );
+    if (listener !== undefined) this.once('listening', listener);
+    this.#closing = false;
+    const opened = this.#transport.listen(
+      { args },
+      {
+        onCarrier: (carrier) => this.#onCarrier(carrier),
+        onListening: () => {
+          if (this.#listener !== opened) return;
+          this.#driver ??= this.#createDriver(opened);
+          this.emit('listening');
+        },
+        onError: (error) => {
+          if (this.#listener === opened && !opened.listening) this.#listener = undefined;
+          this.emit('error', error);
+        },
+      },
+    );
+    this.#listener = opened;
+    if (!this.#referenced) opened.unref();
+    if (signal !== undefined) this.#closeOnAbort(signal);
+    return this;
+  }
+
+  get listening(): boolean {
+    return this.#listener?.listening ?? false;
+  }
+
+  /** Where it listens; null before and after. */
+  address(): AddressInfo | string | null {
+    return this.#listener?.address() ?? null;
+  }
+
+  /**
+   * Takes no more connections. 'close' is emitted, and `callback` called, when every session has ended. Sessions go on
+   * until then; to send them elsewhere, `drain` first. The callback gets ERR_SERVER_NOT_RUNNING when it was not listening.
+   */
+  close(callback?: (error?: Error) => void): this {
+    const listener = this.#listener;
+    if (typeof callback === 'function') {
+      if (listener === undefined)
+        this.once('close', () =>
+          callback(argumentError(Error, 'ERR_SERVER_NOT_RUNNING', 'Server is not running.')),
+        );
+      else this.once('close', callback);
+    }
+    this.#listener = undefined;
+    this.#closing = true;
+    listener?.close();
+    this.#emitCloseIfDone();
+    return this;
+  }
+
+  /** Resets every connection; meant for tests and for after a drain. */
+  closeAllConnections(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Closes and waits for 'close'. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#listener === undefined) return;
+    await new Promise<void>((resolve) => {
+      this.close(() => resolve());
+    });
+  }
+
+  getConnections(callback: (error: Error | null, count: number) => void): this {
+    process.nextTick(callback, null, this.#sockets.size);
+    return this;
+  }
+
+  ref(): this {
+    this.#referenced = true;
+    this.#listener?.ref();
+    return this;
+  }
+  unref(): this {
+    this.#referenced = false;
+    this.#listener?.unref();
+    return this;
+  }
+
+  // --- Sessions -------------------------------------------------------------------------------------------------
+
+  /** The sockets of all sessions that live here. */
+  get sessions(): Iterable<ServerSocket> {
+    return [...this.#sockets];
+  }
+
+  get stats(): ServerStats {
+    return {
+      ...this.#counts,
+      sessions: this.#sockets.size,
+      carriers: this.#driver?.carrierCount ?? 0,
+      halfOpen: this.#gate.size,
+      tombstones: this.#driver?.tombstones ?? 0,
+    };
+  }
+
+  /** The name and the address that clients and other servers use; undefined before 'listening'. */
+  get advertised(): { readonly name: string; readonly host: string; readonly port: number } | undefined {
+    return this.#driver?.address;
+  }
+
+  /**
+   * Moves a session: its client is asked to go to `to` (a member's name or address), or wherever it likes. Resolves when
+   * it has moved; rejects with ERR_GODWIT_MIGRATION_FAILED, and the session goes on here.
+   */
+  async migrate(
+    session: Socket | string,
+    options: { readonly to?: ServerInput } = {},
+  ): Promise<MigrationReport> {
+    const socket = typeof session === 'string' ? this.#find(session) : session;
+    return socket.migrate(options);
+  }
+
+  /** Asks the client of a session that lives on another server to move, over its standby here. False: there is none. */
+  trigger(sessionId: string, options: { readonly to: ServerInput }): boolean {
+    const { to } = options;
+    return (
+      this.#driver?.trigger(Buffer.from(sessionId, 'hex'), typeof to === 'string' ? to : readServer(to)) ??
+      false
+    );
+  }
+
+  /** Moves every session away, and takes no new ones: before a deploy. Resolves with what became of them. */
+  drain(options: DrainOptions = {}): Promise<DrainReport> {
+    this.#driver?.setDraining(true);
+    return drain(this, this.#otherServers(), options);
+  }
+
+  #find(sessionId: string): ServerSocket {
+    for (const socket of this.#sockets) if (socket.sessionId === sessionId) return socket;
+    throw argumentError(Error, 'ERR_GODWIT_NO_SUCH_SESSION', `no session ${sessionId} lives here`);
+  }
+
+  // --- Within ---------------------------------------------------------------------------------------------------
+
+  get #node(): NodeDriver {
+    return (this.#driver ??= this.#createDriver(this.#listener as Listener));
+  }
+
+  #createDriver(listener: Listener): NodeDriver {
+    const settings = this.#settings;
+    const { host, port } = advertisedAddress(settings.advertise, listener.address());
+    const name = settings.name ?? `${host}:${port}`;
+    const address = { name, host, port };
+    return new NodeDriver(
+      {
+        ...settings,
+        ...address,
+        servers: [address, ...settings.members.filter((member) => member.name !== name)],
+      },
+      {
+        createSocket: (source) => this.#createSocket(source),
+        announce: (socket) => this.#announce(socket),
+        refused: (failure, carrier) => this.#onRefused(failure, carrier),
+        peerSend: (peer) => this.#driver?.handlePeerLost(peer.name),
+      },
+    );
+  }
+
+  #onCarrier(carrier: Carrier): void {
+    const { noDelay, keepAlive, keepAliveInitialDelay } = this.#settings.socket;
+    if (noDelay === false) carrier.setNoDelay(false);
+    if (keepAlive === true) carrier.setKeepAlive(true, keepAliveInitialDelay ?? 0);
+    this.#gate.accept(carrier);
+  }
+
+  #acceptPeer(carrier: Carrier): CarrierHandlers {
+    this.#onRefused({ code: 'ERR_GODWIT_DENIED', message: 'this server has no cluster' }, carrier);
+    carrier.end();
+    return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
+  }
+
+  #createSocket(source: ServerSocketSource): ServerSocket {
+    const { allowHalfOpen, highWaterMark } = this.#settings.socket;
+    const options = {
+      ...(allowHalfOpen !== undefined && { allowHalfOpen }),
+      ...(highWaterMark !== undefined && { highWaterMark }),
+    };
+    const socket = new ServerSocket(options, source);
+    socket.server = this;
+    return socket;
+  }
+
+  #announce(socket: ServerSocket): void {
+    const { maxConnections } = this;
+    if (maxConnections !== undefined && this.#sockets.size >= maxConnections && !socket.restored) {
+      const { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily } = socket;
+      socket.destroy();
+      this.emit('drop', { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily });
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#counts.accepted += 1;
+    if (socket.restored) this.#counts.restored += 1;
+    socket.once('migrated', () => {
+      this.#counts.movedAway += 1;
+    });
+    socket.whenDestroyed = () => {
+      this.#sockets.delete(socket);
+      this.#emitCloseIfDone();
+    };
+    if (this.#settings.pauseOnConnect) socket.pause();
+    this.emit('connection', socket);
+    // As net: data and the end are noticed even while nobody listens.
+    if (!socket.destroyed && !socket.isPaused()) socket.read(0);
+  }
+
+  #emitCloseIfDone(): void {
+    if (!this.#closing || this.#listener !== undefined || this.#sockets.size > 0) return;
+    this.#closing = false;
+    this.#gate.close();
+    // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
+    this.#driver?.closeStandbys();
+    this.#driver = undefined;
+    process.nextTick(() => this.emit('close'));
+  }
+
+  #onRefused({ code, message }: Failure, carrier: Carrier | undefined): void {
+    this.#counts.refused += 1;
+    this.emit('refused', {
+      code,
+      message,
+      remoteAddress: carrier?.remoteAddress,
+      remotePort: carrier?.remotePort,
+    });
+  }
+
+  #otherServers(): readonly string[] {
+    const own = this.#driver?.address.name;
+    return this.#settings.members.map(({ name }) => name).filter((name) => name !== own);
+  }
+
+  #closeOnAbort(signal: AbortSignal): void {
+    const onAbort = (): void => {
+      this.close();
+    };
+    if (signal.aborted) process.nextTick(onAbort);
+    else {
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.once('close', () => signal.removeEventListener('abort', onAbort));
+    }
+  }
+
+  // --- Typed events ---------------------------------------------------------------------------------------------
+
+  override on<E extends keyof ServerEvents>(event: E, listener: (...args: ServerEvents[E]) => void): this;
+  override on(event: string | symbol, listener: AnyListener): this;
+  override on(event: string | symbol, listener: AnyListener): this {
+    return super.on(event, listener);
+  }
+  override once<E extends keyof ServerEvents>(event: E, listener: (...args: ServerEvents[E]) => void): this;
+  override once(event: string | symbol, listener: AnyListener): this;
+  override once(event: string | symbol, listener: AnyListener): this {
+    return super.once(event, listener);
+  }
+}
+
+/** `createServer([options][, listener])`; the listener is called for every session that starts here, new or restored. */
+export function createServer(
+  options?: ServerOptions | ((socket: ServerSocket) => void),
+  listener?: (socket: ServerSocket) => void,
+): Server {
+  return new Server(options, listener);
+}

@@ -1,0 +1,238 @@
+/**
+ * Runs a protocol core over real carriers: bytes in, frames to the core, events out, one flush a tick. The client has
+ * one core a session, a server one for all of its sessions; both are driven by this.
+ */
+import type { Carrier, CarrierClosed, CarrierHandlers } from '../carriers/carrier.ts';
+import type { Incoming, Transmit, CarrierFailure } from '../session/client-events.ts';
+import { ProtocolError, type FrameDecoder } from '../wire/index.ts';
+import { Deadline, now } from './timers.ts';
+
+/** What both cores have in common. */
+export interface Core {
+  handleFrame(now: number, carrierId: number, frame: Incoming): void;
+  handleCarrierLost(now: number, carrierId: number, failure: CarrierFailure): void;
+  isBusy(carrierId: number): boolean;
+  setWritable(carrierId: number, writable: boolean): void;
+  handleTimeout(now: number): void;
+  pollTransmit(now: number): Transmit | undefined;
+  pollTimeout(): number | undefined;
+}
+
+export interface DriverHooks {
+  /** Handles every event that the core has ready. */
+  drainEvents(): void;
+  /** A peer broke the framing: the core decides what it is told; the carrier is hung up by an event or here. */
+  carrierError(carrierId: number, error: ProtocolError): void;
+  /** Carriers came or went, or the deadline moved: what keeps the process alive may be another. */
+  carriersChanged?(): void;
+}
+
+interface Attached {
+  readonly carrier: Carrier;
+  readonly decoder: FrameDecoder<Incoming>;
+  gone: boolean;
+}
+
+export class CarrierDriver {
+  readonly #core: Core;
+  readonly #hooks: DriverHooks;
+  readonly #carriers = new Map<number, Attached>();
+  /** Carriers with bytes that are not decoded yet. */
+  readonly #stalled = new Map<number, Attached>();
+  readonly deadline: Deadline;
+  #nextCarrierId = 1;
+  #draining = false;
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(core: Core, hooks: DriverHooks) {
+    this.#core = core;
+    this.#hooks = hooks;
+    this.deadline = new Deadline(() => {
+      core.handleTimeout(now());
+      this.settle();
+    });
+  }
+
+  get carriers(): Iterable<Carrier> {
+    return [...this.#carriers.values()].map(({ carrier }) => carrier);
+  }
+
+  get carrierCount(): number {
+    return this.#carriers.size;
+  }
+
+  carrier(carrierId: number): Carrier | undefined {
+    return this.#carriers.get(carrierId)?.carrier;
+  }
+
+  takeCarrierId(): number {
+    const carrierId = this.#nextCarrierId;
+    this.#nextCarrierId += 1;
+    return carrierId;
+  }
+
+  /**
+   * Reads a carrier from now on. One that somebody else has started is not started again: its bytes and its end must
+   * be passed on to the handlers this answers.
+   */
+  attach(
+    carrierId: number,
+    carrier: Carrier,
+    decoder: FrameDecoder<Incoming>,
+    start = true,
+  ): CarrierHandlers {
+    const attached: Attached = { carrier, decoder, gone: false };
+    this.#carriers.set(carrierId, attached);
+    const handlers: CarrierHandlers = {
+      onData: (chunk) => {
+        decoder.push(chunk);
+        try {
+          this.#decode(carrierId, attached);
+        } finally {
+          this.settle();
+        }
+      },
+      onDrain: () => {
+        if (attached.gone) return;
+        this.#core.setWritable(carrierId, true);
+        this.schedule();
+      },
+      onClose: (closed) => this.#onClose(carrierId, attached, closed),
+    };
+    if (start) carrier.start(handlers);
+    this.#hooks.carriersChanged?.();
+    return handlers;
+  }
+
+  /** Sends the last frames, flushes and ends the carrier. */
+  hangUp(carrierId: number, last: readonly Uint8Array[]): void {
+    const attached = this.#carriers.get(carrierId);
+    if (attached === undefined) return;
+    if (last.length > 0) attached.carrier.write(last);
+    attached.gone = true;
+    this.#carriers.delete(carrierId);
+    attached.carrier.end();
+    this.#hooks.carriersChanged?.();
+  }
+
+  /** The peer proved itself: larger frames are welcome. */
+  authenticated(carrierId: number): void {
+    this.#carriers.get(carrierId)?.decoder.setAuthenticated();
+  }
+
+  authenticateAll(): void {
+    for (const { decoder } of this.#carriers.values()) decoder.setAuthenticated();
+  }
+
+  /** Handles what the core has to say, after input from outside. Events of a nested call wait for the outer one. */
+  settle(): void {
+    try {
+      this.#drain();
+    } finally {
+      this.schedule();
+    }
+  }
+
+  /** After the application has called: events and bytes follow at the end of this tick, and none from within the call. */
+  schedule(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    process.nextTick(flush, this);
+  }
+
+  /** Closes everything at once. */
+  stop(): void {
+    this.#stopped = true;
+    this.deadline.set(undefined);
+    for (const attached of this.#carriers.values()) {
+      attached.gone = true;
+      attached.carrier.destroy();
+    }
+    this.#carriers.clear();
+  }
+
+  /** @internal */
+  flush(): void {
+    if (this.#stopped) return;
+    try {
+      this.#drain();
+    } finally {
+      this.#scheduled = false;
+      this.#transmit();
+      // What left may have made room, and whoever waited for it writes in the next flush.
+      this.#drain();
+      this.deadline.set(this.#core.pollTimeout());
+    }
+  }
+
+  #transmit(): void {
+    const time = now();
+    for (let sent = this.#core.pollTransmit(time); sent !== undefined; sent = this.#core.pollTransmit(time)) {
+      const carrier = this.#carriers.get(sent.carrierId)?.carrier;
+      if (carrier === undefined) continue;
+      if (!carrier.write(sent.parts)) this.#core.setWritable(sent.carrierId, false);
+    }
+  }
+
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      do this.#hooks.drainEvents();
+      while (this.#resumeDecoding());
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #decode(carrierId: number, attached: Attached): void {
+    // Until all is decoded: an answer of cryptography may be awaited, or a listener may throw.
+    this.#stalled.set(carrierId, attached);
+    try {
+      while (!attached.gone && !this.#isBusy(carrierId)) {
+        const frame = attached.decoder.next();
+        if (frame === undefined) {
+          this.#stalled.delete(carrierId);
+          return;
+        }
+        this.#core.handleFrame(now(), carrierId, frame);
+      }
+      if (attached.gone) this.#stalled.delete(carrierId);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#stalled.delete(carrierId);
+      this.#hooks.carrierError(carrierId, error);
+    }
+  }
+
+  /** Synchronous cryptography is done as soon as its event is handled. */
+  #isBusy(carrierId: number): boolean {
+    if (!this.#core.isBusy(carrierId)) return false;
+    this.#drain();
+    return this.#core.isBusy(carrierId);
+  }
+
+  #resumeDecoding(): boolean {
+    let resumed = false;
+    for (const [carrierId, attached] of this.#stalled) {
+      if (!attached.gone && this.#core.isBusy(carrierId)) continue;
+      resumed = true;
+      this.#decode(carrierId, attached);
+    }
+    return resumed;
+  }
+
+  #onClose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
+    if (attached.gone) return;
+    attached.gone = true;
+    this.#carriers.delete(carrierId);
+    this.#core.handleCarrierLost(now(), carrierId, closed);
+    this.#hooks.carriersChanged?.();
+    this.settle();
+  }
+}
+
+function flush(driver: CarrierDriver): void {
+  driver.flush();
+}
