@@ -20,6 +20,12 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 30_000,
   },
   {
+    name: 'core',
+    summary: 'the whole protocol between virtual clients and servers, under virtual time',
+    patterns: ['test/core/**/*.test.ts'],
+    testTimeoutMs: 60_000,
+  },
+  {
     name: 'integration',
     summary: 'clients and servers over real sockets',
     patterns: ['test/integration/**/*.test.ts'],

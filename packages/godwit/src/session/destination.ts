@@ -403,7 +403,7 @@ export class Destination {
       log: transfer?.log ?? new Uint8Array(0),
       logEndsWithFin: transfer?.receivedFin ?? false,
       tail: transfer?.tail ?? new Uint8Array(0),
-      tailFrom: transfer?.tailFrom ?? migrate.received,
+      tailFrom: transfer?.tailFrom,
       check: config.delivery === Delivery.Replay,
     };
     const streams = ServerStreams.restored(config.limits, config.crc32, config.delivery, restored);

@@ -31,9 +31,9 @@ export interface RestoredStreams {
   /** Input from `point.input` on that the origin handed over. */
   readonly log: Uint8Array;
   readonly logEndsWithFin: boolean;
-  /** Output in [tailFrom, point.output) that the origin handed over. */
+  /** Output in [tailFrom, point.output) that the origin handed over; empty where the client has all of it. */
   readonly tail: Uint8Array;
-  readonly tailFrom: Offset;
+  readonly tailFrom: Offset | undefined;
   /** Re-execution is compared with the digest; a frozen origin's needs no check. */
   readonly check: boolean;
 }
@@ -83,7 +83,7 @@ export class ServerStreams {
     const start = delivery === Delivery.Commit ? Math.min(restored.clientReceived, point.output) : restored.clientReceived;
     const receive = point.inputFinished ? ReceiveBuffer.finished(point.input, limits.receiveWindowBytes) : new ReceiveBuffer(point.input, limits.receiveWindowBytes);
     const held = Math.min(start, produced);
-    const send = new SendBuffer(Math.max(held, restored.tailFrom));
+    const send = new SendBuffer(Math.max(held, restored.tailFrom ?? held));
     const streams = new ServerStreams({ limits, crc32, receive, send, logStart: point.input, produced, finished: point.outputFinished });
     if (restored.tail.byteLength > 0) send.append(restored.tail);
     if (point.outputFinished) send.finish();
