@@ -159,7 +159,7 @@ export class Destination {
     }
     if (migrate.epoch <= session.highestEpoch) throw new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`, true);
     if (migrate.origin === this.#host.config.name) {
-      if (session.state === 'offered') session.confirm();
+      session.confirm(); // whoever names this server as its origin has our ACCEPT
       this.#resume(attach, session);
       return;
     }

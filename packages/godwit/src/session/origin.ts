@@ -65,7 +65,7 @@ export class Origin {
         this.#refuse(peer, pull.requestId, new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`));
         return;
       }
-      if (session.state === 'offered') session.confirm(); // the client names this server as its origin: it has our ACCEPT
+      session.confirm(); // the client names this server as its origin: it has our ACCEPT
       session.noteEpoch(migrate.epoch);
       this.#handovers.set(id, { requestId: pull.requestId, to: peer, epoch: migrate.epoch, clientReceived: migrate.received, stateSent: false });
       const budget = Math.min(pull.deadlineMs, this.#host.config.timers.pullTimeoutMs);

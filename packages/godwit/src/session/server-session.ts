@@ -113,7 +113,10 @@ export class ServerSession {
   /** Highest epoch any authenticated request named: lower ones are stale. */
   #highestEpoch: number;
   #carrierId: number | undefined;
+  /** The present attach is confirmed: only then tickets are written. */
   #confirmed: boolean;
+  /** The session has lived here with its client's consent: it outlives an attach that nobody confirms. */
+  #everConfirmed: boolean;
   #k: number;
   #protected = true;
   #ackNow = false;
@@ -146,6 +149,7 @@ export class ServerSession {
     this.#maxBodyBytes = init.maxBodyBytes;
     this.#state = init.state;
     this.#confirmed = init.state === 'active';
+    this.#everConfirmed = this.#confirmed;
     this.#established = init.state === 'offered';
     this.#epoch = init.epoch;
     this.#highestEpoch = init.epoch;
@@ -178,8 +182,9 @@ export class ServerSession {
   get isProtected(): boolean {
     return this.#protected;
   }
+  /** The session has lived here with its client's consent (and is not merely an offer to take it). */
   get isConfirmed(): boolean {
-    return this.#confirmed;
+    return this.#everConfirmed;
   }
   /** The client has answered since it opened the session. */
   get isEstablished(): boolean {
@@ -416,9 +421,10 @@ export class ServerSession {
 
   /** @internal CONFIRM was verified, or the client named this server as its origin. */
   confirm(): void {
-    if (this.#state !== 'offered') return;
-    this.#setState('confirm');
+    if (this.#confirmed || this.#state === 'ended') return;
+    if (this.#state === 'offered') this.#setState('confirm');
     this.#confirmed = true;
+    this.#everConfirmed = true;
     this.#acceptPayload = undefined;
     this.#timers.cancel('attach');
     this.#host.confirmed(this);
@@ -438,8 +444,8 @@ export class ServerSession {
   freeze(deadline: number, announce: boolean): void {
     const already = this.#state === 'frozen';
     this.#setState('freeze');
-    this.#confirmed = true;
     this.#timers.cancel('attach');
+    this.#timers.cancel('detached');
     this.#timers.cancel('unprotect');
     this.#timers.set('frozen', this.#now + this.#host.config.timers.frozenTimeoutMs);
     if (announce && this.#carrierId !== undefined) {
@@ -477,7 +483,7 @@ export class ServerSession {
     if (this.#state === 'ended') return;
     this.#setState('carrierLost');
     this.#timers.cancel('ack');
-    if (this.#confirmed) this.#timers.set('detached', this.#now + this.#host.config.timers.detachedTimeoutMs);
+    if (this.#everConfirmed && this.#state !== 'frozen') this.#timers.set('detached', this.#now + this.#host.config.timers.detachedTimeoutMs);
     this.#host.emit({ type: 'detached', session: this });
     this.#host.touch(this);
   }
@@ -841,7 +847,7 @@ export class ServerSession {
         if (this.streams.isRegenerating) this.#fault(new ProtocolError(WireCode.Diverged, 'the application made no progress re-creating the output the client has'));
         return;
       case 'attach':
-        if (this.#state === 'offered') this.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client did not confirm the attach' });
+        this.#attachExpired();
         return;
       case 'detached':
         this.#finish(timedOut('the client did not come back'), [], !this.#applicationGone);
@@ -861,6 +867,19 @@ export class ServerSession {
         this.#ping();
         return;
     }
+  }
+
+  /** An offer dies; a session that lived here before goes on waiting for its client. */
+  #attachExpired(): void {
+    if (this.#confirmed) return;
+    if (!this.#everConfirmed) {
+      this.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client did not confirm the attach' });
+      return;
+    }
+    const carrierId = this.#carrierId;
+    if (carrierId === undefined) return;
+    this.#host.hangUp(carrierId, []);
+    this.carrierLost();
   }
 
   #ping(): void {
