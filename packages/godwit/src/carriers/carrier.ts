@@ -46,7 +46,10 @@ export interface Carrier {
   /** Bytes that `write` took and the pipe has not. */
   readonly bytesQueued: number;
 
-  /** Begins reading. Bytes, and an end, that came before are kept until then. Called once. */
+  /**
+   * Begins reading. Bytes, and an end, that came before are kept until then. A later call hands the carrier over to
+   * other handlers: whoever read the preface gives it on to whom it is for.
+   */
   start(handlers: CarrierHandlers): void;
   /**
    * Sends all parts in order, in one system call where the pipe has one. They must not be changed until they are

@@ -135,6 +135,21 @@ for (const [name, createTransport] of [
       await server.until(() => server.text === 'early');
     });
 
+    test('is handed over to other handlers by another start', async (t) => {
+      const [client, server] = await (await createWorld(t, createTransport())).pair();
+      client.start();
+      server.start();
+      client.carrier.write([bytesOf('preface')]);
+      await server.until(() => server.text === 'preface');
+      const next = new End(server.carrier).start();
+      client.carrier.write([bytesOf('rest')]);
+      await next.until(() => next.text === 'rest');
+      client.carrier.destroy();
+      await next.until(() => next.closes.length === 1);
+      assert.equal(server.text, 'preface');
+      assert.equal(server.closes.length, 0);
+    });
+
     test('says so when too much is waiting, and again when it may go on', async (t) => {
       const [client, server] = await (await createWorld(t, createTransport())).pair();
       client.start();

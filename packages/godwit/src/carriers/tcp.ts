@@ -56,7 +56,9 @@ export class SocketCarrier implements Carrier {
   }
 
   start(handlers: CarrierHandlers): void {
+    const isFirst = this.#handlers === undefined;
     this.#handlers = handlers;
+    if (!isFirst) return;
     const socket = this.#socket;
     if (socket.closed) {
       queueMicrotask(() => {
