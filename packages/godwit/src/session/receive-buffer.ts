@@ -5,7 +5,7 @@
 import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
 
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
-const MAX_ACK_INTERVAL_BYTES = 64 * 1024;
+const MAX_ACK_INTERVAL_BYTES = 256 * 1024;
 
 export class ReceiveBuffer {
   readonly #windowBytes: number;

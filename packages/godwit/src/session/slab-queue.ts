@@ -120,11 +120,14 @@ export class SlabQueue {
     this.#spares = [];
   }
 
-  /** Forgets everything and continues at `offset`. */
+  /** Forgets everything and continues at `offset`. No view may be in use: the slabs are used again. */
   reset(offset: Offset): void {
+    for (let i = this.#first; i < this.#slabs.length && this.#spares.length < MAX_SPARE_SLABS; i += 1) {
+      const { bytes } = this.#slabs[i] as Slab;
+      if (bytes.byteLength === MAX_SLAB_BYTES) this.#spares.push(bytes);
+    }
     this.#slabs = [];
     this.#first = 0;
-    this.#spares = [];
     this.#start = offset;
     this.#end = offset;
   }
