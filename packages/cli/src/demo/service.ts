@@ -23,8 +23,8 @@ export interface ServiceOptions {
   readonly tamper?: (bytes: Buffer, offset: number) => Buffer;
 }
 
-/** Output that a restored service makes again before the pace counts: more than ever lies between two snapshots. */
-export const FREE_BYTES = 4 * 1024 * 1024;
+/** Output that a restored service may make again before the pace counts: more than lies between two snapshots as a rule. */
+export const FREE_BYTES = 320 * 1024;
 
 /**
  * Calls `step`, which writes at most `allowance` bytes or so and returns how many, until it returns 0 or the socket is gone.
