@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { SessionPort } from './port.ts';
 
 /** What `Inbound` needs of the stream it feeds. */
-export interface InboundStream extends Pick<Readable, 'push' | 'readableLength'> {
+export interface InboundStream extends Pick<Readable, 'push' | 'read' | 'readableLength'> {
   readonly destroyed: boolean;
 }
 
@@ -71,6 +71,8 @@ export class Inbound {
     if (piece === 'end') {
       this.#wanted = false;
       stream.push(null);
+      // Lets 'end' be emitted though nobody reads, as net does: there is nothing left to read.
+      stream.read(0);
       return false;
     }
     // Before the push: it may run the application's consumer, which may export a snapshot.

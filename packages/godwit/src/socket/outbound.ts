@@ -175,6 +175,7 @@ export class Outbound {
       this.#ended = true;
       port.end();
     }
-    final();
+    // As with net, whose shutdown takes a turn of the loop: 'finish' does not outrun what the application does on 'end'.
+    setImmediate(final);
   }
 }

@@ -146,11 +146,15 @@ export class Socket extends Duplex {
     this.#addresses = addresses;
     this.connecting = false;
     this.#timer?.refresh();
-    this.#outbound.release();
     this.emit('connect');
     this.emit('ready');
-    // Notices data and the end even while nobody listens, as net does.
-    if (!this.destroyed && !this.isPaused()) this.read(0);
+    this.#outbound.release();
+    // Notices data and the end even while nobody listens, as net does; and not in the turn of 'connect', so that whoever
+    // awaits that event can listen first.
+    const outbound = this.#outbound;
+    setImmediate(() => {
+      if (this.#outbound === outbound && !this.destroyed && !this.isPaused()) this.read(0);
+    });
   }
 
   #onReadable(): void {
