@@ -118,8 +118,6 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
       this.#queue = [];
       this.#queueAt = 0;
       this.#queuedBytes = 0;
-      this.#headerBytes = 0;
-      this.#payload = undefined;
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 /** What a declaration of a frame consists of, and the fields that several frames share. */
 import { fixed, sumOf, text, u16, type Fields, type StructValue } from './schema.ts';
-import { MAX_HOST_BYTES, MAX_NAME_BYTES, MAX_UNAUTHENTICATED_FRAME_BYTES } from './limits.ts';
+import { MAX_HOST_BYTES, MAX_NAME_BYTES } from './limits.ts';
 
 /** Who may send a frame. */
 export type Direction = 'client' | 'server' | 'both';
@@ -13,14 +13,9 @@ export interface FrameDefinition<S extends Fields = Fields> {
   readonly fields: S;
 }
 
-/** A frame whose fields are all bounded. */
-export function define<S extends Fields>(
-  type: number,
-  from: Direction,
-  fields: S,
-  max = MAX_UNAUTHENTICATED_FRAME_BYTES,
-): FrameDefinition<S> {
-  return { type, from, max, fields };
+/** A frame whose fields are all bounded: their largest values make its limit. */
+export function define<S extends Fields>(type: number, from: Direction, fields: S): FrameDefinition<S> {
+  return { type, from, max: sumOf(fields, 'maxBytes'), fields };
 }
 
 /** A frame that ends in a piece of something larger, of at most `maxPieceBytes`. */
@@ -43,7 +38,7 @@ export const KEY_SHARE_BYTES = 32;
 /** Type byte of DATA, whose payload is passed on as it arrives. */
 export const DATA_TYPE = 0x10;
 
-/** HMAC-SHA-256, cut to 16 bytes, over the payload before it; its key and context are the frame's (§8). */
+/** MAC over the payload before it (§8). */
 export const mac = fixed(MAC_BYTES);
 /** The session, as its client named it. */
 export const sessionId = fixed(SESSION_ID_BYTES);

@@ -31,7 +31,6 @@ import {
   sessionId,
 } from './definition.ts';
 import {
-  MAX_CONTROL_BYTES,
   MAX_INLINE_BODY_BYTES,
   MAX_MESSAGE_BYTES,
   MAX_SERVERS,
@@ -97,17 +96,19 @@ export const frames = {
     mac,
   }),
   /** The sessions for which this standby takes TRIGGERs. */
-  watch: define(
-    0x05,
-    'client',
-    {
-      /** Sessions from now on, each with the epoch of its present attach. */
-      add: list({ sessionId, epoch: u48 }, MAX_WATCHED_PER_FRAME),
-      /** Sessions no longer. */
-      remove: list({ sessionId }, MAX_WATCHED_PER_FRAME),
-    },
-    MAX_CONTROL_BYTES,
-  ),
+  watch: define(0x05, 'client', {
+    /** Sessions from now on. */
+    add: list(
+      {
+        sessionId,
+        /** Epoch of its present attach. */
+        epoch: u48,
+      },
+      MAX_WATCHED_PER_FRAME,
+    ),
+    /** Sessions no longer. */
+    remove: list({ sessionId }, MAX_WATCHED_PER_FRAME),
+  }),
   /** Asks this server to become the session's server. */
   migrate: define(0x06, 'client', {
     service,
@@ -201,7 +202,7 @@ export const frames = {
     epoch: u48,
     /** That of the ACCEPT. */
     attachId: fixed(ATTACH_ID_BYTES),
-    /** As elsewhere, with the payload of the ACCEPT included. */
+    /** MAC over the payload of the ACCEPT and the payload before it (§8). */
     mac,
   }),
   /** The server wants the body of the ticket whose head came in MIGRATE. */
@@ -339,7 +340,7 @@ export const frames = {
     host: serverFields.host,
     /** Its port. */
     port: serverFields.port,
-    /** Made with the session's trigger key. */
+    /** MAC over the payload before it, made with the session's trigger key (§8). */
     mac,
   }),
   /** Asks the origin to freeze the session, flush its output and a last ticket. */

@@ -15,7 +15,7 @@ export const MAX_DATA_BYTES = 1 << 20;
 /** Largest payload of any frame before its sender is authenticated, in bytes (invariant I8). DATA is bounded by credit. */
 export const MAX_UNAUTHENTICATED_FRAME_BYTES = 4096;
 
-/** Largest payload of any other frame, in bytes. Memory cost: one such buffer a carrier at the most. */
+/** No frame but DATA has a larger payload, in bytes. Memory cost: one such buffer a carrier at the most. */
 export const MAX_CONTROL_BYTES = 64 * 1024;
 
 /** Largest piece of a ticket in one SNAPSHOT or BODY frame, in bytes. */

@@ -26,9 +26,9 @@ import {
 } from './definition.ts';
 import { MAX_MESSAGE_BYTES, MAX_STATE_CHUNK_BYTES, MAX_UNAUTHENTICATED_FRAME_BYTES } from './limits.ts';
 
-/** A peer frame may carry a client's frame and say a little more. */
+/** Peers are alike: each may be the origin of one session and the destination of another. */
 function definePeer<S extends Fields>(type: number, fields: S): FrameDefinition<S> {
-  return define(type, 'both', fields, MAX_UNAUTHENTICATED_FRAME_BYTES + 512);
+  return define(type, 'both', fields);
 }
 
 /** Chosen by the sender of the PULL; its answers repeat it. */
