@@ -4,7 +4,10 @@ import nodeNet from 'node:net';
 import godwit from 'godwit';
 
 /** What the test bodies use: net's own types, since that is the promise. */
-export type Net = Pick<typeof nodeNet, 'createServer' | 'connect' | 'createConnection' | 'Socket' | 'Server' | 'isIP'>;
+export type Net = Pick<
+  typeof nodeNet,
+  'createServer' | 'connect' | 'createConnection' | 'Socket' | 'Server' | 'isIP'
+>;
 
 export const IMPLEMENTATIONS: readonly { readonly name: string; readonly net: Net }[] = [
   { name: 'node:net', net: nodeNet },
@@ -34,7 +37,10 @@ export async function pair(
   const port = await listen(server);
   const connection = once(server, 'connection');
   const client = net.connect({ host: '127.0.0.1', port, ...options.client });
-  const [[accepted]] = (await Promise.all([connection, once(client, 'connect')])) as [[nodeNet.Socket], unknown];
+  const [[accepted]] = (await Promise.all([connection, once(client, 'connect')])) as [
+    [nodeNet.Socket],
+    unknown,
+  ];
   return { server, client, accepted, port };
 }
 

@@ -26,14 +26,27 @@ function codeOf(action: () => unknown): string | undefined {
 
 for (const { name, net } of IMPLEMENTATIONS) {
   describe(`${name}: connecting`, () => {
-    const overloads: readonly (readonly [what: string, connect: (port: number, listener: () => void) => nodeNet.Socket])[] = [
+    const overloads: readonly (readonly [
+      what: string,
+      connect: (port: number, listener: () => void) => nodeNet.Socket,
+    ])[] = [
       ['port, host, listener', (port, listener) => net.connect(port, '127.0.0.1', listener)],
-      ['port, listener', (port, listener) => net.connect(port, listener)],
+      ['new Socket().connect(port, listener)', (port, listener) => new net.Socket().connect(port, listener)],
       ['options, listener', (port, listener) => net.connect({ port, host: '127.0.0.1' }, listener)],
       ['createConnection', (port, listener) => net.createConnection({ port, host: 'localhost' }, listener)],
-      ['new Socket().connect(port, host, listener)', (port, listener) => new net.Socket().connect(port, '127.0.0.1', listener)],
-      ['new Socket().connect(options, listener)', (port, listener) => new net.Socket().connect({ port, host: '127.0.0.1' }, listener)],
-      ['port as text', (port, listener) => net.connect({ port: String(port) as unknown as number, host: '127.0.0.1' }, listener)],
+      [
+        'new Socket().connect(port, host, listener)',
+        (port, listener) => new net.Socket().connect(port, '127.0.0.1', listener),
+      ],
+      [
+        'new Socket().connect(options, listener)',
+        (port, listener) => new net.Socket().connect({ port, host: '127.0.0.1' }, listener),
+      ],
+      [
+        'port as text',
+        (port, listener) =>
+          net.connect({ port: String(port) as unknown as number, host: '127.0.0.1' }, listener),
+      ],
     ];
     for (const [what, connect] of overloads) {
       test(`works by ${what}`, async () => {
@@ -49,11 +62,26 @@ for (const { name, net } of IMPLEMENTATIONS) {
     }
 
     test('throws at once on what can be no address', () => {
-      assert.equal(codeOf(() => net.connect(70_000)), 'ERR_SOCKET_BAD_PORT');
-      assert.equal(codeOf(() => net.connect({ port: -1 })), 'ERR_SOCKET_BAD_PORT');
-      assert.equal(codeOf(() => net.connect({ port: true as unknown as number })), 'ERR_INVALID_ARG_TYPE');
-      assert.equal(codeOf(() => net.connect({} as nodeNet.TcpNetConnectOpts)), 'ERR_MISSING_ARGS');
-      assert.equal(codeOf(() => new net.Socket({ objectMode: true } as never)), 'ERR_INVALID_ARG_VALUE');
+      assert.equal(
+        codeOf(() => net.connect(70_000)),
+        'ERR_SOCKET_BAD_PORT',
+      );
+      assert.equal(
+        codeOf(() => net.connect({ port: -1 })),
+        'ERR_SOCKET_BAD_PORT',
+      );
+      assert.equal(
+        codeOf(() => net.connect({ port: true as unknown as number })),
+        'ERR_INVALID_ARG_TYPE',
+      );
+      assert.equal(
+        codeOf(() => net.connect({} as nodeNet.TcpNetConnectOpts)),
+        'ERR_MISSING_ARGS',
+      );
+      assert.equal(
+        codeOf(() => new net.Socket({ objectMode: true } as never)),
+        'ERR_INVALID_ARG_VALUE',
+      );
     });
 
     test('sockets and servers may be made without new', () => {
@@ -68,7 +96,9 @@ for (const { name, net } of IMPLEMENTATIONS) {
       await closeAll(server);
       const client = net.connect(port, '127.0.0.1');
       const seen = record(client, ['connect', 'ready', 'error', 'end', 'close']);
-      const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException & { address: string; port: number }];
+      const [error] = (await once(client, 'error')) as [
+        NodeJS.ErrnoException & { address: string; port: number },
+      ];
       assert.equal(error.code, 'ECONNREFUSED');
       assert.equal(error.syscall, 'connect');
       assert.equal(error.address, '127.0.0.1');
@@ -102,7 +132,10 @@ for (const { name, net } of IMPLEMENTATIONS) {
       assert.deepEqual([client.connecting, client.pending, client.readyState], [true, true, 'opening']);
       await once(client, 'connect');
       assert.deepEqual([client.connecting, client.pending, client.readyState], [false, false, 'open']);
-      assert.deepEqual([client.remoteAddress, client.remotePort, client.remoteFamily], ['127.0.0.1', port, 'IPv4']);
+      assert.deepEqual(
+        [client.remoteAddress, client.remotePort, client.remoteFamily],
+        ['127.0.0.1', port, 'IPv4'],
+      );
       assert.equal(client.localAddress, '127.0.0.1');
       assert.deepEqual(client.address(), { address: '127.0.0.1', family: 'IPv4', port: client.localPort });
       client.end();
@@ -362,7 +395,11 @@ for (const { name, net } of IMPLEMENTATIONS) {
       client.end('abcdef');
       const parts: string[] = [];
       accepted.on('readable', () => {
-        for (let part = accepted.read(4) as Buffer | null; part !== null; part = accepted.read(4) as Buffer | null)
+        for (
+          let part = accepted.read(4) as Buffer | null;
+          part !== null;
+          part = accepted.read(4) as Buffer | null
+        )
           parts.push(part.toString());
         const rest = accepted.read() as Buffer | null;
         if (rest !== null) parts.push(rest.toString());
@@ -386,7 +423,10 @@ for (const { name, net } of IMPLEMENTATIONS) {
           callback();
         },
       });
-      await Promise.all([pipeline(Readable.from(Array.from({ length: 128 }, () => chunk)), client), pipeline(client, sink)]);
+      await Promise.all([
+        pipeline(Readable.from(Array.from({ length: 128 }, () => chunk)), client),
+        pipeline(client, sink),
+      ]);
       assert.equal(received, 128 * chunk.byteLength);
       await closeAll(server, client);
     });
@@ -429,8 +469,14 @@ for (const { name, net } of IMPLEMENTATIONS) {
       clearInterval(keepAlive);
       assert.equal(client.destroyed, false);
       client.setTimeout(0);
-      assert.equal(codeOf(() => client.setTimeout('1' as unknown as number)), 'ERR_INVALID_ARG_TYPE');
-      assert.equal(codeOf(() => client.setTimeout(-1)), 'ERR_OUT_OF_RANGE');
+      assert.equal(
+        codeOf(() => client.setTimeout('1' as unknown as number)),
+        'ERR_INVALID_ARG_TYPE',
+      );
+      assert.equal(
+        codeOf(() => client.setTimeout(-1)),
+        'ERR_OUT_OF_RANGE',
+      );
       await closeAll(server, client, accepted);
     });
 
@@ -482,8 +528,14 @@ for (const { name, net } of IMPLEMENTATIONS) {
     test('listening twice throws, a taken port is an event', async () => {
       const first = net.createServer();
       const port = await listen(first);
-      assert.equal(codeOf(() => first.listen(0)), 'ERR_SERVER_ALREADY_LISTEN');
-      assert.equal(codeOf(() => net.createServer().listen(70_000)), 'ERR_SOCKET_BAD_PORT');
+      assert.equal(
+        codeOf(() => first.listen(0)),
+        'ERR_SERVER_ALREADY_LISTEN',
+      );
+      assert.equal(
+        codeOf(() => net.createServer().listen(70_000)),
+        'ERR_SOCKET_BAD_PORT',
+      );
       const second = net.createServer();
       second.listen(port, '127.0.0.1');
       const [error] = (await once(second, 'error')) as [NodeJS.ErrnoException];
@@ -572,7 +624,10 @@ for (const { name, net } of IMPLEMENTATIONS) {
           return (await readAll(client)).toString();
         }),
       );
-      assert.deepEqual(texts, Array.from({ length: 100 }, (_, number) => `number ${number}`));
+      assert.deepEqual(
+        texts,
+        Array.from({ length: 100 }, (_, number) => `number ${number}`),
+      );
       await closeAll(server);
     });
   });

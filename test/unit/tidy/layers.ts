@@ -22,7 +22,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   carriers: [SHARED, 'wire', 'session', 'crypto'],
   socket: [SHARED, 'wire', 'session', 'crypto', 'carriers'],
   cluster: [SHARED, 'wire', 'session', 'crypto', 'carriers'],
-  socket: BELOW_SOCKET,
   client: BELOW_CLIENT_AND_SERVER,
   server: BELOW_CLIENT_AND_SERVER,
   policy: [...BELOW_CLIENT_AND_SERVER, 'client', 'server'],

@@ -240,7 +240,7 @@ export class ClientDriver implements SessionPort, HubMember {
     if (standby !== undefined) {
       const carrierId = this.#driver.takeCarrierId();
       this.#use(standby.carrier);
-      standby.handTo(this.#driver.attach(carrierId, standby.carrier, standby.decoder, false));
+      this.#driver.attach(carrierId, standby.carrier, standby.decoder);
       this.#session.handleConnected(now(), dialId, carrierId, standby.challenge);
       return;
     }
@@ -286,7 +286,10 @@ export class ClientDriver implements SessionPort, HubMember {
   }
 
   #serversChanged(servers: readonly Candidate[]): void {
-    const text = servers.map(({ name, host, port }) => `${name} ${host}:${port}`).join();
+    const text = servers
+      .map(({ name, host, port }) => `${name} ${host}:${port}`)
+      .sort()
+      .join();
     if (text === this.#servers) return;
     this.#servers = text;
     this.#updateStandbys();

@@ -1,5 +1,5 @@
 /** One standby carrier: set up ahead of need, authenticated, and watching for TRIGGERs to the sessions that share it. */
-import type { Carrier, CarrierHandlers, Dial, Transport } from '../carriers/carrier.ts';
+import type { Carrier, Dial, Transport } from '../carriers/carrier.ts';
 import type { Candidate, Incoming } from '../session/client-events.ts';
 import { DEFAULT_CLIENT_TIMERS } from '../session/index.ts';
 import { Deadline, now } from '../socket/timers.ts';
@@ -44,8 +44,6 @@ export interface TakenStandby {
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
   readonly challenge: Challenge;
-  /** Whom the carrier's bytes and end go to from now on. */
-  handTo(handlers: CarrierHandlers): void;
 }
 
 type State =
@@ -58,7 +56,6 @@ interface Link {
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
   challenge: Challenge | undefined;
-  owner: CarrierHandlers;
 }
 
 export class Standby {
@@ -107,14 +104,7 @@ export class Standby {
     const { carrier, decoder, challenge } = link;
     if (challenge === undefined) return undefined;
     this.#becomeIdle(RETRY_MIN_MS);
-    return {
-      carrier,
-      decoder,
-      challenge,
-      handTo: (handlers) => {
-        link.owner = handlers;
-      },
-    };
+    return { carrier, decoder, challenge };
   }
 
   #onDeadline(): void {
@@ -143,28 +133,19 @@ export class Standby {
 
   #start(carrier: Carrier): void {
     const decoder = FrameDecoder.forCarrier('server');
-    const link: Link = {
-      carrier,
-      decoder,
-      challenge: undefined,
-      owner: {
-        onData: (chunk) => {
-          decoder.push(chunk);
-          this.#receive(link);
-        },
-        onDrain: () => undefined,
-        onClose: () => {
-          if (this.#owns(link)) this.#fail();
-        },
-      },
-    };
+    const link: Link = { carrier, decoder, challenge: undefined };
     this.#state = { step: 'challenged', link };
     carrier.unref();
     carrier.write([encodePreface(Role.Client)]);
     carrier.start({
-      onData: (chunk) => link.owner.onData(chunk),
-      onDrain: () => link.owner.onDrain(),
-      onClose: (closed) => link.owner.onClose(closed),
+      onData: (chunk) => {
+        decoder.push(chunk);
+        this.#receive(link);
+      },
+      onDrain: () => undefined,
+      onClose: () => {
+        if (this.#owns(link)) this.#fail();
+      },
     });
   }
 

@@ -1,5 +1,5 @@
 /** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
-import type { Carrier, CarrierHandlers } from '../carriers/carrier.ts';
+import type { Carrier } from '../carriers/carrier.ts';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
@@ -96,14 +96,14 @@ export class NodeDriver {
     return this.#driver.carrierCount;
   }
 
-  /** An accepted carrier whose preface says that it is a client. */
-  acceptClient(carrier: Carrier): CarrierHandlers {
+  /** An accepted carrier whose preface says that it is a client's; `behind` came in behind it. */
+  acceptClient(carrier: Carrier, behind: Uint8Array): void {
     const carrierId = this.#driver.takeCarrierId();
-    const handlers = this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('client'), false);
+    const handlers = this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('client'));
     const { exporter } = carrier;
     this.#node.handleCarrier(now(), carrierId, exporter === undefined ? {} : { exporter });
-    this.#driver.schedule();
-    return handlers;
+    if (behind.byteLength > 0) handlers.onData(behind);
+    else this.#driver.schedule();
   }
 
   /** A call into the node, from the application or from outside. */

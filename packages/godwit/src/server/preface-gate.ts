@@ -1,5 +1,5 @@
 /** Where accepted carriers wait until their first bytes tell who they are (protocol.md §3). */
-import type { Carrier, CarrierHandlers } from '../carriers/carrier.ts';
+import type { Carrier } from '../carriers/carrier.ts';
 import type { Failure } from '../session/client-events.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import {
@@ -20,10 +20,12 @@ export interface GateLimits {
 
 export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000, maxHalfOpen: 1_024 };
 
-/** Who takes a carrier that came through; answers what its bytes go to, those behind the preface first. */
+/** Who takes a carrier that came through, and starts it for itself. */
 export interface GateKeeper {
-  acceptClient(carrier: Carrier): CarrierHandlers;
-  acceptPeer(carrier: Carrier): CarrierHandlers;
+  /** `behind` came in behind the preface. */
+  acceptClient(carrier: Carrier, behind: Uint8Array): void;
+  /** `received` begins with the preface, which peers authenticate. */
+  acceptPeer(carrier: Carrier, received: Uint8Array): void;
   /** The carrier is not of ours, or came to nothing; it is closed behind this call. */
   refused(carrier: Carrier, failure: Failure): void;
 }
@@ -32,8 +34,6 @@ interface Waiting {
   readonly carrier: Carrier;
   readonly until: number;
   received: Uint8Array;
-  /** Set once the carrier is through. */
-  owner: CarrierHandlers | undefined;
 }
 
 export class PrefaceGate {
@@ -60,18 +60,16 @@ export class PrefaceGate {
       return;
     }
     const until = now() + this.#limits.prefaceTimeoutMs;
-    const waiting: Waiting = { carrier, until, received: new Uint8Array(0), owner: undefined };
+    const waiting: Waiting = { carrier, until, received: new Uint8Array(0) };
     this.#waiting.add(waiting);
     if (this.#deadline.dueAt === undefined) this.#deadline.set(until);
     carrier.start({
       onData: (chunk) => {
-        if (waiting.owner !== undefined) waiting.owner.onData(chunk);
-        else if (this.#waiting.has(waiting)) this.#receive(waiting, chunk);
+        if (this.#waiting.has(waiting)) this.#receive(waiting, chunk);
       },
-      onDrain: () => waiting.owner?.onDrain(),
-      onClose: (closed) => {
-        if (waiting.owner !== undefined) waiting.owner.onClose(closed);
-        else this.#waiting.delete(waiting);
+      onDrain: () => undefined,
+      onClose: () => {
+        this.#waiting.delete(waiting);
       },
     });
   }
@@ -95,10 +93,8 @@ export class PrefaceGate {
       this.#refuse(waiting, { code: error.code, message: error.message });
       return;
     }
-    const { carrier } = waiting;
-    waiting.owner =
-      role === Role.Client ? this.#keeper.acceptClient(carrier) : this.#keeper.acceptPeer(carrier);
-    if (received.byteLength > PREFACE_BYTES) waiting.owner.onData(received.subarray(PREFACE_BYTES));
+    if (role === Role.Client) this.#keeper.acceptClient(waiting.carrier, received.subarray(PREFACE_BYTES));
+    else this.#keeper.acceptPeer(waiting.carrier, received);
   }
 
   #expire(): void {

@@ -1,8 +1,9 @@
 /** A server of migratory connections: a net.Server in all but name. */
 import { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { Carrier, CarrierHandlers, Listener } from '../carriers/carrier.ts';
+import type { Carrier, Listener } from '../carriers/carrier.ts';
 import { TcpTransport } from '../carriers/tcp.ts';
+import { PeerLinks } from '../cluster/peer-links.ts';
 import { argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
 import type { AnyListener } from '../socket/events.ts';
@@ -60,6 +61,12 @@ export interface ServerStats {
   readonly refused: number;
 }
 
+/** What exists while the server listens, and until its last session ends. */
+interface Running {
+  readonly driver: NodeDriver;
+  readonly peers: PeerLinks;
+}
+
 export class Server extends EventEmitter {
   /** Connections beyond this are closed with a 'drop' event. Restored sessions are never turned away. */
   maxConnections: number | undefined;
@@ -68,7 +75,7 @@ export class Server extends EventEmitter {
   readonly #gate: PrefaceGate;
   readonly #sockets = new Set<ServerSocket>();
   #listener: Listener | undefined;
-  #driver: NodeDriver | undefined;
+  #running: Running | undefined;
   #referenced = true;
   #closing = false;
   readonly #counts = { accepted: 0, restored: 0, movedAway: 0, refused: 0 };
@@ -92,8 +99,8 @@ export class Server extends EventEmitter {
     this.#settings = readServerOptions(options ?? {});
     if (typeof listener === 'function') this.on('connection', listener);
     this.#gate = new PrefaceGate(this.#settings.gate, {
-      acceptClient: (carrier) => this.#node.acceptClient(carrier),
-      acceptPeer: (carrier) => this.#acceptPeer(carrier),
+      acceptClient: (carrier, behind) => this.#node.driver.acceptClient(carrier, behind),
+      acceptPeer: (carrier, received) => this.#node.peers.accept(carrier, received),
       refused: (carrier, failure) => this.#onRefused(failure, carrier),
     });
   }
@@ -120,7 +127,7 @@ export class Server extends EventEmitter {
         onCarrier: (carrier) => this.#onCarrier(carrier),
         onListening: () => {
           if (this.#listener !== opened) return;
-          this.#driver ??= this.#createDriver(opened);
+          this.#running ??= this.#start(opened);
           this.emit('listening');
         },
         onError: (error) => {
@@ -204,15 +211,15 @@ export class Server extends EventEmitter {
     return {
       ...this.#counts,
       sessions: this.#sockets.size,
-      carriers: this.#driver?.carrierCount ?? 0,
+      carriers: this.#running?.driver.carrierCount ?? 0,
       halfOpen: this.#gate.size,
-      tombstones: this.#driver?.tombstones ?? 0,
+      tombstones: this.#running?.driver.tombstones ?? 0,
     };
   }
 
   /** The name and the address that clients and other servers use; undefined before 'listening'. */
   get advertised(): { readonly name: string; readonly host: string; readonly port: number } | undefined {
-    return this.#driver?.address;
+    return this.#running?.driver.address;
   }
 
   /**
@@ -231,14 +238,16 @@ export class Server extends EventEmitter {
   trigger(sessionId: string, options: { readonly to: ServerInput }): boolean {
     const { to } = options;
     return (
-      this.#driver?.trigger(Buffer.from(sessionId, 'hex'), typeof to === 'string' ? to : readServer(to)) ??
-      false
+      this.#running?.driver.trigger(
+        Buffer.from(sessionId, 'hex'),
+        typeof to === 'string' ? to : readServer(to),
+      ) ?? false
     );
   }
 
   /** Moves every session away, and takes no new ones: before a deploy. Resolves with what became of them. */
   drain(options: DrainOptions = {}): Promise<DrainReport> {
-    this.#driver?.setDraining(true);
+    this.#running?.driver.setDraining(true);
     return drain(this, this.#otherServers(), options);
   }
 
@@ -249,28 +258,35 @@ export class Server extends EventEmitter {
 
   // --- Within ---------------------------------------------------------------------------------------------------
 
-  get #node(): NodeDriver {
-    return (this.#driver ??= this.#createDriver(this.#listener as Listener));
+  get #node(): Running {
+    return (this.#running ??= this.#start(this.#listener as Listener));
   }
 
-  #createDriver(listener: Listener): NodeDriver {
+  #start(listener: Listener): Running {
     const settings = this.#settings;
     const { host, port } = advertisedAddress(settings.advertise, listener.address());
     const name = settings.name ?? `${host}:${port}`;
-    const address = { name, host, port };
-    return new NodeDriver(
-      {
-        ...settings,
-        ...address,
-        servers: [address, ...settings.members.filter((member) => member.name !== name)],
-      },
+    const self = { name, host, port };
+    const peers = new PeerLinks({
+      ring: settings.keys,
+      transport: this.#transport,
+      self: () => self,
+      onFrame: (peer, frame) => driver.handlePeerFrame(peer, frame),
+      onLost: (peerName) => driver.handlePeerLost(peerName),
+      onFailure: ({ code, message, remoteAddress }) =>
+        this.#report({ code, message, remoteAddress, remotePort: undefined }),
+    });
+    const servers = [self, ...settings.members.filter((member) => member.name !== name)];
+    const driver = new NodeDriver(
+      { ...settings, ...self, servers },
       {
         createSocket: (source) => this.#createSocket(source),
         announce: (socket) => this.#announce(socket),
         refused: (failure, carrier) => this.#onRefused(failure, carrier),
-        peerSend: (peer) => this.#driver?.handlePeerLost(peer.name),
+        peerSend: (peer, bytes) => peers.send(peer, bytes),
       },
     );
+    return { driver, peers };
   }
 
   #onCarrier(carrier: Carrier): void {
@@ -278,12 +294,6 @@ export class Server extends EventEmitter {
     if (noDelay === false) carrier.setNoDelay(false);
     if (keepAlive === true) carrier.setKeepAlive(true, keepAliveInitialDelay ?? 0);
     this.#gate.accept(carrier);
-  }
-
-  #acceptPeer(carrier: Carrier): CarrierHandlers {
-    this.#onRefused({ code: 'ERR_GODWIT_DENIED', message: 'this server has no cluster' }, carrier);
-    carrier.end();
-    return { onData: () => undefined, onDrain: () => undefined, onClose: () => undefined };
   }
 
   #createSocket(source: ServerSocketSource): ServerSocket {
@@ -326,23 +336,24 @@ export class Server extends EventEmitter {
     this.#closing = false;
     this.#gate.close();
     // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
-    this.#driver?.closeStandbys();
-    this.#driver = undefined;
+    this.#running?.driver.closeStandbys();
+    this.#running?.peers.close();
+    this.#running = undefined;
     process.nextTick(() => this.emit('close'));
   }
 
   #onRefused({ code, message }: Failure, carrier: Carrier | undefined): void {
+    const { remoteAddress, remotePort } = carrier ?? {};
+    this.#report({ code, message, remoteAddress, remotePort });
+  }
+
+  #report(refusal: Refusal): void {
     this.#counts.refused += 1;
-    this.emit('refused', {
-      code,
-      message,
-      remoteAddress: carrier?.remoteAddress,
-      remotePort: carrier?.remotePort,
-    });
+    this.emit('refused', refusal);
   }
 
   #otherServers(): readonly string[] {
-    const own = this.#driver?.address.name;
+    const own = this.#running?.driver.address.name;
     return this.#settings.members.map(({ name }) => name).filter((name) => name !== own);
   }
 

@@ -72,16 +72,8 @@ export class CarrierDriver {
     return carrierId;
   }
 
-  /**
-   * Reads a carrier from now on. One that somebody else has started is not started again: its bytes and its end must
-   * be passed on to the handlers this answers.
-   */
-  attach(
-    carrierId: number,
-    carrier: Carrier,
-    decoder: FrameDecoder<Incoming>,
-    start = true,
-  ): CarrierHandlers {
+  /** Reads a carrier from now on, whoever did before. */
+  attach(carrierId: number, carrier: Carrier, decoder: FrameDecoder<Incoming>): CarrierHandlers {
     const attached: Attached = { carrier, decoder, gone: false };
     this.#carriers.set(carrierId, attached);
     const handlers: CarrierHandlers = {
@@ -100,7 +92,7 @@ export class CarrierDriver {
       },
       onClose: (closed) => this.#onClose(carrierId, attached, closed),
     };
-    if (start) carrier.start(handlers);
+    carrier.start(handlers);
     this.#hooks.carriersChanged?.();
     return handlers;
   }
