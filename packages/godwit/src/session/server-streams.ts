@@ -80,7 +80,9 @@ export class ServerStreams {
   static restored(limits: ServerLimits, crc32: Crc32, delivery: Delivery, restored: RestoredStreams): ServerStreams {
     const { point } = restored;
     const produced = point.output - (point.outputFinished ? 1 : 0);
-    const start = delivery === Delivery.Commit ? Math.min(restored.clientReceived, point.output) : restored.clientReceived;
+    const named = delivery === Delivery.Commit ? Math.min(restored.clientReceived, point.output) : restored.clientReceived;
+    // While it waited, the client went on acknowledging what it got from the origin, which freed that much.
+    const start = Math.max(named, restored.tailFrom ?? 0);
     const receive = point.inputFinished ? ReceiveBuffer.finished(point.input, limits.receiveWindowBytes) : new ReceiveBuffer(point.input, limits.receiveWindowBytes);
     const held = Math.min(start, produced);
     const send = new SendBuffer(Math.max(held, restored.tailFrom ?? held));
