@@ -213,10 +213,12 @@ export class Socket extends Duplex {
 
   // --- The stream -----------------------------------------------------------------------------------------------
 
-  override read(size?: number): Buffer | null {
+  // As node declares it: what comes out depends on `setEncoding`.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  override read(size?: number): any {
     // While the session is handed over the application must not go on: its state is being taken.
     if (this.#port?.isFrozen === true) return null;
-    const chunk = super.read(size) as Buffer | null;
+    const chunk: unknown = super.read(size);
     this.#inbound.account();
     return chunk;
   }
