@@ -1,2 +1,0 @@
-export * from './members.ts';
-export * from './peer-links.ts';
