@@ -1,5 +1,5 @@
 /**
- * Writes the byte tables of docs/protocol.md out of the declarations in wire/, between markers such as
+ * Writes the tables of docs/protocol.md out of the declarations in wire/ and session/, between markers such as
  * `<!-- frames:begin -->` and `<!-- frames:end -->`; a section whose markers are not there is left out.
  * `node scripts/frame-tables.ts` writes, `--check` compares.
  */
@@ -17,6 +17,7 @@ import * as limits from '../packages/godwit/src/wire/limits.ts';
 import * as values from '../packages/godwit/src/wire/values.ts';
 import type { Fields } from '../packages/godwit/src/wire/schema.ts';
 import { pathOf, writeOrCheck } from './generated-file.ts';
+import { sessionSections } from './session-tables.ts';
 import { readDeclarations } from './wire-comments.ts';
 import type { Declarations, Documented } from './wire-comments.ts';
 
@@ -31,6 +32,7 @@ export function makeSections(): Readonly<Record<string, string>> {
     values: valueTables(declarations),
     codes: codeTable(declarations),
     limits: limitTable(declarations),
+    ...sessionSections(),
   };
 }
 

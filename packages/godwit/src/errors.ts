@@ -29,6 +29,8 @@ export const ERROR_CODES = {
   ERR_GODWIT_MOVED: 'The session lives on another server now.',
   ERR_GODWIT_DENIED: 'Policy forbids it.',
   ERR_GODWIT_FENCE_UNAVAILABLE: 'The fence can not be reached, and the setting says to fail then.',
+  ERR_GODWIT_ABANDONED:
+    'The client did not take what this server offered, or left it behind for another server.',
   ERR_GODWIT_CARRIER_CLOSED: 'The carrier under the session was closed on this side.',
   ERR_GODWIT_CONSUMED_UNKNOWN:
     'A snapshot was exported without `bytesConsumed` where buffers of the application lie between socket and consumer.',

@@ -42,7 +42,7 @@ export interface ClientTimers {
   readonly giveUpSingleServerMs: number;
   /** Pause before all candidates are tried again, in ms; doubles up to `retryMaxMs`. Default 25. */
   readonly retryMinMs: number;
-  /** Default 500. */
+  /** Longest such pause, in ms. Default 500. */
   readonly retryMaxMs: number;
   /** An ACK waits at most this long, in ms. Default 25. */
   readonly ackDelayMs: number;
@@ -52,7 +52,7 @@ export interface ClientTimers {
   readonly migrationBudgetMs: number;
   /** A destroyed session that can't reach a server is forgotten after this time, in ms. Default 5,000. */
   readonly lingerMs: number;
-  /** Between two looks of the detectors, in ms. Default 100; only while data is outstanding. */
+  /** Between two looks of the detectors while bytes move, in ms. Default 100. */
   readonly detectIntervalMs: number;
 }
 
@@ -77,7 +77,7 @@ export interface ServerLimits {
   readonly receiveWindowBytes: number;
   /** Output kept until acknowledged before `write()` answers false, in bytes. Default 1 MiB. Memory: as much a session, plus what the application writes regardless. */
   readonly outputTailBytes: number;
-  /** Input kept since the newest snapshot, in bytes. Default 1 MiB; 0 keeps none. Memory: as much a session at the most. */
+  /** Input kept since the newest snapshot, in bytes; 0 keeps none. Default 1 MiB. Memory: as much a session at the most. */
   readonly inputLogBytes: number;
   /** Largest state an application may export, in bytes. Default 1 MiB − 64. */
   readonly maxStateBytes: number;
@@ -134,7 +134,7 @@ export interface ServerTimers {
   readonly ackDelayMs: number;
   /** A quiet carrier is probed with PING after this time, in ms. Default 15,000. */
   readonly pingIdleMs: number;
-  /** Tickets are good for this long, in ms. Default 3,600,000 (one hour); live sessions get fresh ones at half of it. */
+  /** Tickets are good for this long, in ms; live sessions get fresh ones at half of it. Default 3,600,000 (one hour). */
   readonly ticketLifetimeMs: number;
   /** PROGRESS is sent to the client so often while a PULL lasts, in ms. Default 250. */
   readonly progressIntervalMs: number;
