@@ -10,7 +10,16 @@ import { describe, test } from 'node:test';
 import { IMPLEMENTATIONS, closeAll, listen, readAll, type Net } from './implementations.ts';
 
 /** A web server behind a server of `net`, and an agent that reaches it. */
-async function serve(net: Net, handler: http.RequestListener): Promise<{ server: nodeNet.Server; web: http.Server; agent: http.Agent; port: number; connections: () => number }> {
+async function serve(
+  net: Net,
+  handler: http.RequestListener,
+): Promise<{
+  server: nodeNet.Server;
+  web: http.Server;
+  agent: http.Agent;
+  port: number;
+  connections: () => number;
+}> {
   const web = http.createServer(handler);
   let accepted = 0;
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
@@ -20,11 +29,18 @@ async function serve(net: Net, handler: http.RequestListener): Promise<{ server:
   const port = await listen(server);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
   // The agent's own way to make a connection, with net's replaced.
-  Object.assign(agent, { createConnection: (options: nodeNet.NetConnectOpts) => net.createConnection(options) });
+  Object.assign(agent, {
+    createConnection: (options: nodeNet.NetConnectOpts) => net.createConnection(options),
+  });
   return { server, web, agent, port, connections: () => accepted };
 }
 
-function request(agent: http.Agent, port: number, options: http.RequestOptions, body?: Buffer): Promise<http.IncomingMessage> {
+function request(
+  agent: http.Agent,
+  port: number,
+  options: http.RequestOptions,
+  body?: Buffer,
+): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const sent = http.request({ agent, host: '127.0.0.1', port, ...options }, resolve);
     sent.on('error', reject);
@@ -35,7 +51,9 @@ function request(agent: http.Agent, port: number, options: http.RequestOptions, 
 for (const { name, net } of IMPLEMENTATIONS) {
   describe(`node:http over ${name}`, () => {
     test('requests share a kept connection', async () => {
-      const { server, agent, port, connections } = await serve(net, (incoming, response) => response.end(incoming.url));
+      const { server, agent, port, connections } = await serve(net, (incoming, response) =>
+        response.end(incoming.url),
+      );
       for (let number = 0; number < 5; number += 1) {
         const response = await request(agent, port, { path: `/${number}` });
         assert.equal(await text(response), `/${number}`);
@@ -57,12 +75,24 @@ for (const { name, net } of IMPLEMENTATIONS) {
     });
 
     test('pipelined requests are answered in order', async () => {
-      const { server, agent, port } = await serve(net, (incoming, response) => response.end(`<${incoming.url}>`));
+      const { server, agent, port } = await serve(net, (incoming, response) =>
+        response.end(`<${incoming.url}>`),
+      );
       const client = net.connect(port, '127.0.0.1');
       const paths = Array.from({ length: 20 }, (_, number) => `/${number}`);
-      client.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: x\r\n${path === '/19' ? 'Connection: close\r\n' : ''}\r\n`).join(''));
+      client.write(
+        paths
+          .map(
+            (path) =>
+              `GET ${path} HTTP/1.1\r\nHost: x\r\n${path === '/19' ? 'Connection: close\r\n' : ''}\r\n`,
+          )
+          .join(''),
+      );
       const answer = (await readAll(client)).toString();
-      assert.deepEqual(answer.match(/<[^>]+>/g), paths.map((path) => `<${path}>`));
+      assert.deepEqual(
+        answer.match(/<[^>]+>/g),
+        paths.map((path) => `<${path}>`),
+      );
       agent.destroy();
       await closeAll(server, client);
     });
@@ -71,7 +101,13 @@ for (const { name, net } of IMPLEMENTATIONS) {
       const { server, agent, port } = await serve(net, (incoming, response) => {
         pipeline(incoming, response).catch(() => undefined);
       });
-      const sent = http.request({ agent, host: '127.0.0.1', port, method: 'PUT', headers: { Expect: '100-continue' } });
+      const sent = http.request({
+        agent,
+        host: '127.0.0.1',
+        port,
+        method: 'PUT',
+        headers: { Expect: '100-continue' },
+      });
       sent.flushHeaders();
       await once(sent, 'continue');
       sent.end('the body');
@@ -88,7 +124,12 @@ for (const { name, net } of IMPLEMENTATIONS) {
         socket.on('data', (chunk: Buffer) => socket.write(chunk));
         socket.on('end', () => socket.end());
       });
-      const sent = http.request({ agent, host: '127.0.0.1', port, headers: { Connection: 'Upgrade', Upgrade: 'echo' } });
+      const sent = http.request({
+        agent,
+        host: '127.0.0.1',
+        port,
+        headers: { Connection: 'Upgrade', Upgrade: 'echo' },
+      });
       sent.end();
       const [, socket] = (await once(sent, 'upgrade')) as [http.IncomingMessage, nodeNet.Socket];
       socket.end('raw bytes');
@@ -107,7 +148,9 @@ for (const { name, net } of IMPLEMENTATIONS) {
     });
 
     test('an idle kept connection that the server closes is replaced', async () => {
-      const { server, agent, port, connections } = await serve(net, (_incoming, response) => response.end('ok'));
+      const { server, agent, port, connections } = await serve(net, (_incoming, response) =>
+        response.end('ok'),
+      );
       let latest: nodeNet.Socket | undefined;
       server.on('connection', (socket: nodeNet.Socket) => (latest = socket));
       assert.equal(await text(await request(agent, port, {})), 'ok');
