@@ -52,7 +52,7 @@ export {
 } from './server/server-socket.ts';
 export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server.ts';
 export type { ServerOptions } from './server/server-options.ts';
-export type { DrainOptions, DrainReport } from './server/drain.ts';
+export type { DrainOptions } from './server/drain.ts';
 export type { ConnectOptions, ServerInput, SocketOptions } from './socket/connect-options.ts';
 export type { SocketEvents } from './socket/events.ts';
 export {

@@ -29,7 +29,7 @@ export function runServer(tamper?: ServiceOptions['tamper']): void {
   process.on('message', (command: ServerCommand) => {
     if (command.type !== 'drain') return;
     server.drain().then(
-      ({ moved }) => tell({ type: 'drained', moved }),
+      (moved) => tell({ type: 'drained', moved }),
       (error: unknown) => tell({ type: 'failed', message: `drain: ${(error as Error).message}` }),
     );
   });

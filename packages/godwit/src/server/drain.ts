@@ -20,51 +20,44 @@ export interface DrainOptions {
   readonly to?: ServerInput;
 }
 
-export interface DrainReport {
-  /** Sessions that live elsewhere now. */
-  readonly moved: number;
-  /** Sessions that ended by themselves meanwhile. */
-  readonly ended: number;
-  /** Sessions that are still here. */
-  readonly left: number;
-}
-
 export async function drain(
   server: Server,
   members: readonly string[],
   options: DrainOptions,
-): Promise<DrainReport> {
+): Promise<number> {
   const queue = [...server.sessions];
   const timeout = AbortSignal.timeout(options.timeoutMs ?? DRAIN_TIMEOUT_MS);
-  const counts = { moved: 0, ended: 0, left: 0 };
+  let moved = 0;
   let next = 0;
+  // One after the other, so that load spreads, and a session that was refused by one goes to another.
+  const choose = (): ServerInput | undefined => options.to ?? members[next++ % Math.max(members.length, 1)];
   const work = async (): Promise<void> => {
     for (let socket = queue.shift(); socket !== undefined; socket = queue.shift()) {
-      const to = options.to ?? members[next++ % Math.max(members.length, 1)];
-      counts[await moveAway(socket, to, timeout)] += 1;
+      if (await moveAway(socket, choose, timeout)) moved += 1;
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, work));
-  return counts;
+  return moved;
 }
 
 async function moveAway(
   socket: ServerSocket,
-  to: ServerInput | undefined,
+  choose: () => ServerInput | undefined,
   timeout: AbortSignal,
-): Promise<keyof DrainReport> {
+): Promise<boolean> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX && !timeout.aborted; attempt += 1) {
-    if (socket.destroyed) return 'ended';
+    if (socket.destroyed) return false;
+    const to = choose();
     try {
       await abortable(socket.migrate(to === undefined ? {} : { to }), timeout);
-      return 'moved';
+      return true;
     } catch {
       await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref()), timeout).catch(
         () => undefined,
       );
     }
   }
-  return socket.destroyed ? 'ended' : 'left';
+  return false;
 }
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -10,7 +10,7 @@ import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import type { Socket } from '../socket/socket.ts';
 import { advertisedAddress } from './advertised-address.ts';
-import { drain, type DrainOptions, type DrainReport } from './drain.ts';
+import { drain, type DrainOptions } from './drain.ts';
 import { readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
 import { PrefaceGate } from './preface-gate.ts';
@@ -245,8 +245,11 @@ export class Server extends EventEmitter {
     );
   }
 
-  /** Moves every session away, and takes no new ones: before a deploy. Resolves with what became of them. */
-  drain(options: DrainOptions = {}): Promise<DrainReport> {
+  /**
+   * Moves every session away, and takes no new ones: before a deploy. Resolves with the number of sessions that moved;
+   * those that could not within the time are still here (`server.sessions`) and go on.
+   */
+  drain(options: DrainOptions = {}): Promise<number> {
     this.#running?.driver.setDraining(true);
     return drain(this, this.#otherServers(), options);
   }
@@ -353,8 +356,11 @@ export class Server extends EventEmitter {
   }
 
   #otherServers(): readonly string[] {
-    const own = this.#running?.driver.address.name;
-    return this.#settings.members.map(({ name }) => name).filter((name) => name !== own);
+    const own = this.#running?.driver.address;
+    // A member that was given as `host:port` is called so, whatever name it gave itself.
+    const isOwn = (server: { name: string; host: string; port: number }): boolean =>
+      server.name === own?.name || (server.host === own?.host && server.port === own.port);
+    return this.#settings.members.filter((server) => !isOwn(server)).map(({ name }) => name);
   }
 
   #closeOnAbort(signal: AbortSignal): void {

@@ -821,9 +821,11 @@ export class ClientSession {
       phases: { detect: attempt.detectMs, connect: outstanding.sentAt - attempt.startedAt, attach: now - outstanding.sentAt, firstByte: undefined },
       blackoutMs: undefined,
     };
-    this.#report = report;
-    this.#reportAcceptedAt = now;
-    this.#events.push({ type: 'migrated', report });
+    if (!outstanding.inBand) {
+      this.#report = report;
+      this.#reportAcceptedAt = now;
+      this.#events.push({ type: 'migrated', report });
+    }
     if (this.#pendingReset) this.#sendReset();
   }
 

@@ -136,7 +136,7 @@ export class ServerSession {
   #lastHeardAt: number;
   #pingOut = false;
   /** @internal Position in the node's heap of deadlines. */
-  armedAt: number | undefined;
+  heapIndex: number | undefined;
 
   constructor(host: SessionHost, init: SessionInit) {
     this.#host = host;
@@ -217,8 +217,17 @@ export class ServerSession {
   get outputFinished(): boolean {
     return this.streams.finished;
   }
+  /**
+   * Bytes that `write` should be given at once at the most. In `commit` mode as many as the client has room to stage, so
+   * that the snapshot the application makes next covers no more than that.
+   */
+  get writeRoom(): number {
+    if (this.#host.config.delivery !== Delivery.Commit) return Number.MAX_SAFE_INTEGER;
+    return Math.max(0, this.streams.send.credit - this.streams.send.end);
+  }
   get wantsWrite(): boolean {
-    const wants = this.#state !== 'frozen' && this.streams.send.retainedBytes < this.#host.config.limits.outputTailBytes;
+    const { send } = this.streams;
+    const wants = this.#state !== 'frozen' && send.retainedBytes < this.#host.config.limits.outputTailBytes && this.writeRoom > 0;
     if (!wants) this.#drainWanted = true;
     return wants;
   }
@@ -303,7 +312,7 @@ export class ServerSession {
     };
     this.#k = point.k;
     this.#everExported = true;
-    this.snapshots.offer(point);
+    this.snapshots.offer(point, this.streams.send.credit);
     this.#dataBytesAtNewest = this.#dataBytes;
     this.streams.trimLog(input);
     this.#exportWanted = undefined;
@@ -390,6 +399,7 @@ export class ServerSession {
   /** @internal The client came back to this server: `frozen`, `detached` or on a second carrier. */
   resume(options: { carrierId: number; epoch: number; received: number; credit: number; named: Point; acceptPayload: Uint8Array }): void {
     const wasFrozen = this.#state === 'frozen';
+    const isInBand = this.#carrierId === options.carrierId;
     this.#setState('resume');
     const old = this.#carrierId;
     if (old !== undefined && old !== options.carrierId) {
@@ -414,7 +424,7 @@ export class ServerSession {
     this.#timers.set('attach', this.#now + this.#host.config.timers.attachTimeoutMs);
     if (this.#pendingReset) this.#sendReset();
     this.#host.resumed(this);
-    if (wasFrozen) this.#host.emit({ type: 'thawed', session: this });
+    if (wasFrozen || isInBand) this.#host.emit({ type: 'thawed', session: this });
     this.#drain();
     this.#host.touch(this);
   }
@@ -612,12 +622,12 @@ export class ServerSession {
     this.#host.touch(this);
     if (!this.#confirmed || this.#carrierId === undefined || this.#state === 'ended') return;
     if (this.#state === 'frozen' && !this.#detach?.ready) return;
-    if (!this.snapshots.sendDue(this.#now, this.#dataBytes)) {
+    if (!this.snapshots.sendDue(this.#now, this.#dataBytes, this.streams.send.credit)) {
       const dueAt = this.snapshots.dueAt;
       if (dueAt !== undefined) this.#timers.start('snapshot', dueAt);
       return;
     }
-    const point = this.snapshots.begin(this.#now, this.#dataBytes);
+    const point = this.snapshots.begin(this.#now, this.#dataBytes, this.streams.send.credit);
     if (point.state.byteLength > this.#maxBodyBytes) {
       this.#degrade(UnprotectedReason.TicketTooLarge);
       return;
@@ -784,7 +794,7 @@ export class ServerSession {
     const { send } = this.streams;
     this.#transmitStreams(parts, MAX_TRANSMIT_BYTES);
     const newest = this.snapshots.newest;
-    if (!detach || this.snapshots.position !== undefined || send.sent < Math.min(newest.output, send.next) || this.snapshots.sendDue(this.#now, this.#dataBytes)) return;
+    if (!detach || this.snapshots.position !== undefined || send.sent < Math.min(newest.output, send.next) || this.snapshots.sendDue(this.#now, this.#dataBytes, this.streams.send.credit)) return;
     detach.sent = true;
     this.sendMaced('detached', encodePayload('detached', { epoch: this.#highestEpoch, input: newest.input, output: newest.output, mac: NO_MAC }), 'detached');
   }
