@@ -1,26 +1,52 @@
-/** The deadlines of many owners, one each, earliest first. An owner that changed its mind is re-armed lazily. */
+/** The deadlines of many owners, one each, earliest first. */
 
 export interface DeadlineOwner {
   readonly nextTimeout: number | undefined;
-  /** The deadline under which the heap knows the owner; the heap's own. */
-  armedAt: number | undefined;
+  /** Where the heap keeps the owner, or undefined while it does not; the heap's own. */
+  heapIndex: number | undefined;
   handleTimeout(): void;
 }
 
 interface Entry {
-  readonly at: number;
+  at: number;
   readonly owner: DeadlineOwner;
 }
 
+/** A binary heap in which every owner stands at most once, so that it stays as small as the number of owners. */
 export class DeadlineHeap {
   readonly #heap: Entry[] = [];
 
-  /** To be called whenever the owner's deadline may have become earlier. */
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /**
+   * To be called whenever the owner's deadline may have changed. A later one is left to `run`, which looks again: most
+   * deadlines are put off far more often than they fire.
+   */
   arm(owner: DeadlineOwner): void {
     const at = owner.nextTimeout;
-    if (at === undefined || (owner.armedAt !== undefined && owner.armedAt <= at)) return;
-    owner.armedAt = at;
-    this.#push({ at, owner });
+    if (at === undefined) return;
+    const index = owner.heapIndex;
+    if (index === undefined) {
+      this.#up({ at, owner }, this.#heap.length);
+      return;
+    }
+    const entry = this.#heap[index] as Entry;
+    if (entry.at <= at) return;
+    entry.at = at;
+    this.#up(entry, index);
+  }
+
+  /** The owner is over: the heap lets go of it. */
+  disarm(owner: DeadlineOwner): void {
+    const index = owner.heapIndex;
+    if (index === undefined) return;
+    owner.heapIndex = undefined;
+    const last = this.#heap.pop() as Entry;
+    if (last.owner === owner) return;
+    this.#down(last, index);
+    this.#up(last, last.owner.heapIndex as number);
   }
 
   get earliest(): number | undefined {
@@ -31,10 +57,8 @@ export class DeadlineHeap {
   run(now: number): number {
     let count = 0;
     for (let top = this.#heap[0]; top !== undefined && top.at <= now; top = this.#heap[0]) {
-      this.#pop();
-      const { owner, at } = top;
-      if (owner.armedAt !== at) continue; // armed earlier meanwhile
-      owner.armedAt = undefined;
+      const { owner } = top;
+      this.disarm(owner);
       const next = owner.nextTimeout;
       if (next !== undefined && next <= now) {
         owner.handleTimeout();
@@ -45,31 +69,34 @@ export class DeadlineHeap {
     return count;
   }
 
-  #push(entry: Entry): void {
+  #up(entry: Entry, from: number): void {
     const heap = this.#heap;
-    let at = heap.push(entry) - 1;
+    let at = from;
     while (at > 0) {
       const parent = (at - 1) >>> 1;
       if ((heap[parent] as Entry).at <= entry.at) break;
-      heap[at] = heap[parent] as Entry;
+      this.#place(heap[parent] as Entry, at);
       at = parent;
     }
-    heap[at] = entry;
+    this.#place(entry, at);
   }
 
-  #pop(): void {
+  #down(entry: Entry, from: number): void {
     const heap = this.#heap;
-    const last = heap.pop() as Entry;
-    if (heap.length === 0) return;
-    let at = 0;
+    let at = from;
     for (;;) {
       let child = at * 2 + 1;
       if (child >= heap.length) break;
       if (child + 1 < heap.length && (heap[child + 1] as Entry).at < (heap[child] as Entry).at) child += 1;
-      if ((heap[child] as Entry).at >= last.at) break;
-      heap[at] = heap[child] as Entry;
+      if ((heap[child] as Entry).at >= entry.at) break;
+      this.#place(heap[child] as Entry, at);
       at = child;
     }
-    heap[at] = last;
+    this.#place(entry, at);
+  }
+
+  #place(entry: Entry, at: number): void {
+    this.#heap[at] = entry;
+    entry.owner.heapIndex = at;
   }
 }

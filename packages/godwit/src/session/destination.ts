@@ -53,6 +53,7 @@ export interface DestinationHost {
   authenticated(carrierId: number): void;
   emit(event: ServerEvent): void;
   arm(owner: DeadlineOwner): void;
+  disarm(owner: DeadlineOwner): void;
 }
 
 /** Longest chain of "moved to" that is followed. */
@@ -79,7 +80,7 @@ export class PendingAttach implements DeadlineOwner {
   bodyParts: Uint8Array[] = [];
   bodyBytes = 0;
   nextTimeout: number | undefined;
-  armedAt: number | undefined;
+  heapIndex: number | undefined;
 
   constructor(carrierId: number, nonce: Uint8Array, migrate: Frame<'migrate'>, expired: (attach: PendingAttach) => void) {
     this.carrierId = carrierId;
@@ -115,7 +116,11 @@ export class Destination {
 
   /** Attaches that are neither accepted nor refused yet. */
   get size(): number {
-    return this.#byCarrier.size;
+    return Math.max(this.#byCarrier.size, this.#bySession.size, this.#byRequest.size);
+  }
+
+  get farewellCount(): number {
+    return this.#farewells.size;
   }
 
   // --- verify ----------------------------------------------------------------------------------------------------
@@ -337,6 +342,7 @@ export class Destination {
     if (attach.pull) this.#byRequest.delete(attach.pull.requestId);
     attach.pull = undefined;
     attach.nextTimeout = undefined;
+    this.#host.disarm(attach);
   }
 
   /** The link to a peer is gone, or could not be made. */

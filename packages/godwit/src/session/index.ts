@@ -9,7 +9,7 @@ export type { Crc32 } from './digest-window.ts';
 export * from './limits.ts';
 export type { ServerNodeConfig } from './server-config.ts';
 export * from './server-events.ts';
-export { ServerNode } from './server-node.ts';
+export { ServerNode, type NodePopulation } from './server-node.ts';
 export { ServerSession } from './server-session.ts';
 export { SERVER_TRANSITIONS, type ServerState, type ServerTransition } from './server-state.ts';
 export { AssertionFailure, nextState, type TransitionTable } from './state-table.ts';

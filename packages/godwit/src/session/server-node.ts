@@ -49,7 +49,7 @@ class ServerCarrier implements DeadlineOwner {
   session: ServerSession | undefined;
   control: Uint8Array[] = [];
   nextTimeout: number | undefined;
-  armedAt: number | undefined;
+  heapIndex: number | undefined;
 
   constructor(id: number, nonce: Uint8Array, exporter: Uint8Array, deadline: number, expired: (carrier: ServerCarrier) => void) {
     this.id = id;
@@ -63,6 +63,27 @@ class ServerCarrier implements DeadlineOwner {
     this.nextTimeout = undefined;
     this.#expired(this);
   }
+}
+
+export interface NodePopulation {
+  readonly sessions: number;
+  readonly carriers: number;
+  readonly unauthenticatedCarriers: number;
+  /** Carriers that are known as writable, unwritable or waiting, whether they exist or not. */
+  readonly flaggedCarriers: number;
+  /** MIGRATEs that are neither accepted nor refused yet. */
+  readonly attaches: number;
+  /** Former servers that are told once the client confirms. */
+  readonly farewells: number;
+  /** Sessions frozen for a destination. */
+  readonly handovers: number;
+  /** Sessions of other servers that a standby watches here. */
+  readonly watched: number;
+  /** Questions to cryptography that are not answered yet. */
+  readonly requests: number;
+  /** Timers. */
+  readonly deadlines: number;
+  readonly tombstones: number;
 }
 
 export class ServerNode {
@@ -140,6 +161,9 @@ export class ServerNode {
       arm: (owner) => {
         this.#heap.arm(owner);
       },
+      disarm: (owner) => {
+        this.#heap.disarm(owner);
+      },
     });
   }
 
@@ -210,6 +234,22 @@ export class ServerNode {
   }
   get carrierCount(): number {
     return this.#carriers.size;
+  }
+  /** How much of everything the node holds at present: what an idle node holds none of, but for tombstones. */
+  get population(): NodePopulation {
+    return {
+      sessions: this.#sessions.size,
+      carriers: this.#carriers.size,
+      unauthenticatedCarriers: this.#unauthenticatedCarriers,
+      flaggedCarriers: this.#dirty.size + this.#unwritable.size + this.#busy.size,
+      attaches: this.#destination.size,
+      farewells: this.#destination.farewellCount,
+      handovers: this.#origin.size,
+      watched: this.#watchers.all.size,
+      requests: this.#crypto.size,
+      deadlines: this.#heap.size,
+      tombstones: this.#tombstones.size,
+    };
   }
   get isDraining(): boolean {
     return this.#draining;
@@ -302,7 +342,9 @@ export class ServerNode {
   #setRole(carrier: ServerCarrier, role: CarrierRole): void {
     if (carrier.role === 'new' && role !== 'new') this.#unauthenticatedCarriers -= 1;
     carrier.role = role;
-    if (role === 'session' || role === 'standby') carrier.nextTimeout = undefined;
+    if (role !== 'session' && role !== 'standby') return;
+    carrier.nextTimeout = undefined;
+    this.#heap.disarm(carrier);
   }
 
   handleFrame(now: number, carrierId: number, frame: Incoming): void {
@@ -397,6 +439,7 @@ export class ServerNode {
     this.#watchers.dropCarrier(carrierId);
     if (carrier.role === 'new') this.#unauthenticatedCarriers -= 1;
     carrier.nextTimeout = undefined;
+    this.#heap.disarm(carrier);
     return carrier;
   }
 
@@ -528,7 +571,7 @@ export class ServerNode {
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
     this.#origin.forget(session.id);
     this.#destination.forget(session.id);
-    session.armedAt = undefined;
+    this.#heap.disarm(session);
     if (movedTo === undefined) {
       this.#tombstones.set(session.id, { kind: 'ended', epoch: session.epoch, until: this.#now + this.#config.timers.ticketLifetimeMs });
     }
