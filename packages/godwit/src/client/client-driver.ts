@@ -110,6 +110,9 @@ export class ClientDriver implements SessionPort, HubMember {
   get wantsWrite(): boolean {
     return this.#session.wantsWrite;
   }
+  get writeRoom(): number {
+    return Number.MAX_SAFE_INTEGER;
+  }
   write(bytes: Uint8Array): void {
     this.#session.write(now(), bytes);
     this.#driver.schedule();

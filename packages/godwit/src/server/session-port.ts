@@ -38,6 +38,9 @@ export class ServerSessionPort implements SessionPort {
   get wantsWrite(): boolean {
     return this.#session.wantsWrite;
   }
+  get writeRoom(): number {
+    return this.#session.writeRoom;
+  }
   write(bytes: Uint8Array): void {
     this.#driver.call(() => this.#session.write(now(), bytes));
   }

@@ -25,6 +25,8 @@ export class SnapshotSender {
   readonly #timers: ServerTimers;
   readonly #delivery: Delivery;
   #newest: SnapshotPoint;
+  /** `commit` mode: a point before the newest that the client has room for, when it may have none for the newest. */
+  #reachable: SnapshotPoint | undefined;
   #covered: CoveredPoint;
   #transit: Transit | undefined;
   #sealing: SnapshotPoint | undefined;
@@ -64,8 +66,20 @@ export class SnapshotSender {
     return comparePoints(this.#newest, this.#covered) > 0;
   }
 
-  offer(point: SnapshotPoint): void {
+  /** A new point. `credit` is the output offset up to which the client takes data. */
+  offer(point: SnapshotPoint, credit: Offset): void {
+    if (reaches(this.#newest, credit)) this.#reachable = this.#newest;
     this.#newest = point;
+  }
+
+  /**
+   * The point to send next: the newest, as a rule. In `commit` mode the client stages all output behind its ticket, so a
+   * ticket beyond its credit would wait for data that waits for that very ticket: then it is the one before.
+   */
+  #next(credit: Offset): SnapshotPoint | undefined {
+    if (this.#delivery !== Delivery.Commit || reaches(this.#newest, credit)) return this.#newest;
+    const reachable = this.#reachable;
+    return reachable && comparePoints(reachable, this.#covered) > 0 ? reachable : undefined;
   }
 
   force(): void {
@@ -88,8 +102,8 @@ export class SnapshotSender {
   }
 
   /** The newest point should be sealed now; `begin` must follow. */
-  sendDue(now: number, dataBytes: number): boolean {
-    if (this.isInTransit) return false;
+  sendDue(now: number, dataBytes: number, credit: Offset): boolean {
+    if (this.isInTransit || this.#next(credit) === undefined) return false;
     if (this.#refresh) return true;
     if (!this.isBehind) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
@@ -101,13 +115,14 @@ export class SnapshotSender {
     return this.isBehind && !this.isInTransit ? this.#begunAt + this.#timers.snapshotIntervalMs : undefined;
   }
 
-  begin(now: number, dataBytes: number): SnapshotPoint {
-    this.#sealing = this.#newest;
+  begin(now: number, dataBytes: number, credit: Offset): SnapshotPoint {
+    const point = this.#next(credit) ?? this.#newest;
+    this.#sealing = point;
     this.#begunAt = now;
     this.#begunAtBytes = dataBytes;
     this.#forced = false;
     this.#refresh = false;
-    return this.#newest;
+    return point;
   }
 
   /** The sealed ticket of the point `begin` answered. */
@@ -159,4 +174,9 @@ export class SnapshotSender {
     if (comparePoints(named, this.#newest) === 0) this.#covered = { ...named, input: this.#newest.input, output: this.#newest.output };
     else if (comparePoints(named, this.#covered) > 0) this.#covered = { ...named, input: this.#covered.input, output: this.#covered.output };
   }
+}
+
+/** Data may go as far as the point; its FIN needs no credit. */
+function reaches(point: SnapshotPoint, credit: Offset): boolean {
+  return point.output - (point.outputFinished ? 1 : 0) <= credit;
 }

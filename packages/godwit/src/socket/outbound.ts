@@ -136,7 +136,8 @@ export class Outbound {
 
   #feedPiece(port: SessionPort): void {
     const chunk = this.#batch[this.#batchAt] as Uint8Array;
-    let length = Math.min(chunk.byteLength - this.#pieceAt, PIECE_BYTES);
+    const room = this.#forced ? PIECE_BYTES : Math.min(PIECE_BYTES, port.writeRoom);
+    let length = Math.min(chunk.byteLength - this.#pieceAt, room);
     if (this.#stopAt !== undefined) length = Math.min(length, this.#stopAt - this.#fedBytes);
     if (length > 0) port.write(chunk.subarray(this.#pieceAt, this.#pieceAt + length));
     this.#fedBytes += length;

@@ -24,6 +24,8 @@ export interface SessionPort {
   readonly currentServer: Candidate | undefined;
   /** False: write no more before `drained`. A soft limit: what is written nevertheless is kept. */
   readonly wantsWrite: boolean;
+  /** The most bytes to write at once, so that a snapshot behind them can reach the client. */
+  readonly writeRoom: number;
   /** Copies: the bytes may be reused at once. */
   write(bytes: Uint8Array): void;
   end(): void;
