@@ -170,9 +170,13 @@ export class VirtualClient {
     if (frame.frame === 'challenge') {
       const challenge = { serverName: frame.serverName, nonce: frame.nonce };
       this.session.standbyProof(challenge, (proof) => {
-        if (!proof) return;
+        if (!proof || this.closed) {
+          connection.pipe.close(0);
+          return;
+        }
         connection.pipe.send(0, proof);
         connection.pipe.send(0, encodeFrame('watch', { add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }], remove: [] }));
+        this.#standbys.get(server)?.connection.pipe.close(0);
         this.#standbys.set(server, { connection, challenge });
         this.session.handleStandby({ host: server, port: 1 }, true);
       });
@@ -194,7 +198,7 @@ export class VirtualClient {
       this.session.handleStandby({ host: candidate.host, port: 1 }, false);
       this.#world.scheduler.after(0, () => {
         this.#dials.delete(dialId);
-        if (dial.cancelled) standby.connection.pipe.close(0);
+        if (dial.cancelled || this.closed) standby.connection.pipe.close(0);
         else this.#connected(dialId, standby.connection, standby.challenge);
         this.#pump();
       });
@@ -276,7 +280,11 @@ export class VirtualClient {
       case 'drain':
         this.#feed();
         return;
+      case 'connected':
+        this.#trustServers();
+        break;
       case 'migrated':
+        this.#trustServers();
         this.migrations.push(event.report);
         break;
       case 'closed':
@@ -287,6 +295,11 @@ export class VirtualClient {
       default:
     }
     this.events.push(event);
+  }
+
+  /** The server has proved itself: larger frames may come. */
+  #trustServers(): void {
+    for (const { decoder } of this.#connections.values()) decoder.setAuthenticated();
   }
 
   #pump(): void {

@@ -143,8 +143,16 @@ export class World {
   /** Runs until `condition` holds; throws with the transcript when it does not within `limitMs` of virtual time. */
   until(condition: () => boolean, limitMs = 60_000, what = 'the condition'): void {
     const end = this.now + limitMs;
+    let steps = 0;
+    let at = this.now;
     while (!condition()) {
       const next = this.scheduler.nextAt;
+      if (this.now > at) {
+        at = this.now;
+        steps = 0;
+      }
+      steps += 1;
+      if (steps > 100_000) throw new Error(`time stands still at ${this.now}\n${this.transcript.slice(-60).join('\n')}`);
       if (next === undefined || next > end) throw new Error(`${what} did not come true within ${limitMs} ms\n${this.transcript.slice(-60).join('\n')}`);
       this.scheduler.step();
     }
