@@ -2,7 +2,7 @@
  * The sending side of one stream: bytes the application wrote, kept until the protocol allows to free them, and how far
  * they went out on the present carrier (protocol.md §6.1).
  */
-import { DATA_TYPE, ProtocolError, WireCode, encodeFrame, encodeHeader, type Offset } from '../wire/index.ts';
+import { DATA_TYPE, encodeFrame, encodeHeader, type Offset } from '../wire/index.ts';
 import { SlabQueue } from './slab-queue.ts';
 
 /** Largest DATA frame we send, in bytes: other frames wait for at most this much. */
@@ -76,18 +76,18 @@ export class SendBuffer {
     if (credit > this.#credit) this.#credit = credit;
   }
 
-  /** The peer has everything below `offset`. Throws `ProtocolError` when that was never sent. */
+  /**
+   * The peer has everything below `offset`, which may be more than went out here: until it was attached to this server it
+   * went on receiving from the last one. What it has but was not sent here still goes out, since DATA has no offsets.
+   */
   acknowledge(offset: Offset): void {
-    if (offset > this.#sent && offset > this.#acknowledged) {
-      throw new ProtocolError(WireCode.Protocol, `ACK of offset ${offset}, but only ${this.#sent} were sent`);
-    }
-    if (offset > this.#acknowledged) this.#acknowledged = offset;
+    const sent = Math.min(offset, this.#sent);
+    if (sent > this.#acknowledged) this.#acknowledged = sent;
   }
 
-  /** Frees bytes below `offset`. */
+  /** Frees bytes below `offset`, as far as they went out on the present carrier. */
   trim(offset: Offset): void {
-    this.#queue.trim(Math.min(offset, this.#queue.end));
-    if (this.#sent < this.#queue.start) this.#sent = this.#queue.start;
+    this.#queue.trim(Math.min(offset, this.#sent, this.#queue.end));
   }
 
   /** A new carrier: go on at `from`, with the credit its peer names. */
