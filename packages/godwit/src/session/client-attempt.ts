@@ -37,6 +37,10 @@ export class Attempt {
   attempts = 0;
   rounds = 0;
   lastFailure: Failure | undefined;
+  /** A server said that the session can't be restored: what the application is told when nobody takes it after all. */
+  verdict: Failure | undefined;
+  /** ACCEPTs that were out of date when they came. */
+  objections = 0;
 
   constructor(options: {
     cause: Cause;

@@ -90,7 +90,9 @@ interface Attachment {
 
 /** Bytes of DATA in one `pollTransmit`, so that control frames and other sessions get their turn. */
 const MAX_TRANSMIT_BYTES = 512 * 1024;
-/** A quiet session's buffers are given back after so many detector intervals. */
+/** ACCEPTs in one migration that the client may find out of date by the time they come, before it asks elsewhere. */
+const MAX_OBJECTIONS = 3;
+/** A session that has been quiet for so long gives the memory of its buffers back, in ms. */
 const SHRINK_AFTER_MS = 1000;
 
 export class ClientSession {
@@ -391,8 +393,7 @@ export class ClientSession {
         return;
       }
       case 'unprotected':
-        this.#streams.degrade(frame);
-        this.#events.push({ type: 'unprotected', reason: frame.reason === 0 ? 'the server application exports no state' : 'the state is too large for a ticket' });
+        if (this.#streams.degrade(frame)) this.#events.push({ type: 'unprotected', reason: frame.reason === 0 ? 'the server application exports no state' : 'the state is too large for a ticket' });
         if (receive.canRead) this.#events.push({ type: 'readable' });
         this.#checkDrain();
         return;
@@ -455,7 +456,10 @@ export class ClientSession {
   }
 
   #handleData(now: number, bytes: Uint8Array): void {
-    if (!this.#streams.acceptData(bytes)) return;
+    if (!this.#streams.acceptData(bytes)) {
+      if (this.#streams.receive.ackPending) this.#timers.start('ack', now + this.#config.timers.ackDelayMs);
+      return;
+    }
     this.#wake(now);
     if (this.#streams.receive.ackDue) this.#ackNow = true;
     else this.#timers.start('ack', now + this.#config.timers.ackDelayMs);
@@ -749,8 +753,9 @@ export class ClientSession {
       this.#originUnreachable(now, attempt, outstanding.ready.candidate);
       return;
     }
+    if (frame.code === WireCode.Unprotected) attempt.verdict = failure;
     if (!frame.tryElsewhere && attempt.mustSucceed) {
-      this.#close(failure);
+      this.#close(this.#destroyed && frame.code === WireCode.SessionEnded ? undefined : failure);
       return;
     }
     this.#attachFailed(now, failure);
@@ -790,8 +795,11 @@ export class ClientSession {
     const objection = this.#streams.objection(accept, resumed);
     if (objection !== undefined) {
       this.#attachFailed(now, { code: 'ERR_GODWIT_STALE_POINT', message: objection });
-      attempt.race.again(outstanding.ready.candidate);
-      attempt.race.advance(now);
+      attempt.objections += 1;
+      if (attempt.objections <= MAX_OBJECTIONS) {
+        attempt.race.again(outstanding.ready.candidate);
+        attempt.race.advance(now);
+      }
       this.#advance(now);
       return;
     }
@@ -907,7 +915,10 @@ export class ClientSession {
         attempt.detaching = undefined;
         this.#timers.cancel('detach');
       }
-      if (attempt.outstanding?.inBand) attempt.outstanding = undefined;
+      if (attempt.outstanding?.inBand) {
+        attempt.outstanding = undefined;
+        this.#timers.cancel('attach');
+      }
       if (attempt.race.isExhausted && !attempt.outstanding) this.#newRound(now, attempt);
       return;
     }
@@ -986,10 +997,11 @@ export class ClientSession {
     const done = this.#streams.receive.finReceived && this.#streams.send.finished && this.#streams.send.acknowledged >= this.#streams.send.next;
     const because = this.#lostBecause;
     const last = this.#attempt?.lastFailure;
+    const verdict = this.#attempt?.verdict;
     this.#close(
       done || this.#destroyed
         ? undefined
-        : { code: because?.code ?? 'ECONNRESET', message: `${because?.message ?? 'the server is gone'}; no server took the session over${last ? ` (last: ${last.code} ${last.message})` : ''}` },
+        : verdict ?? { code: because?.code ?? 'ECONNRESET', message: `${because?.message ?? 'the server is gone'}; no server took the session over${last ? ` (last: ${last.code} ${last.message})` : ''}` },
     );
   }
 

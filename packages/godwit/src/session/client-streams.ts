@@ -26,11 +26,9 @@ export class ClientStreams {
   readonly #limits: ClientLimits;
   readonly #digest: DigestWindow;
   #delivery: Delivery = Delivery.Replay;
-  /** Output that was delivered without a ticket that covers it (commit mode, unprotected). */
-  #deliveredUncovered: Offset = 0;
   #protected = true;
-  /** Below this offset input is freed on ACK, since the server said that no ticket will come for it. */
-  #freeOnAck: Offset = 0;
+  /** The server said that no ticket will come for input below the one (freed on ACK) and output below the other. */
+  #lost = { input: 0, output: 0 };
   #discarding = false;
 
   constructor(limits: ClientLimits, crc32: Crc32) {
@@ -69,7 +67,7 @@ export class ClientStreams {
   acceptAck(frame: FrameValue<'ack'>): void {
     this.send.acknowledge(frame.received);
     this.send.grant(frame.credit);
-    if (!this.#protected) this.send.trim(Math.min(this.send.acknowledged, this.#freeOnAck));
+    if (!this.#protected) this.send.trim(Math.min(this.send.acknowledged, this.#lost.input));
   }
 
   /**
@@ -90,20 +88,22 @@ export class ClientStreams {
 
   /** Answers true when the ticket makes an unprotected session protected again. */
   restoreProtection(ticket: HeldTicket): boolean {
-    if (this.#protected || ticket.input < Math.min(this.send.retainedFrom, this.send.end) || ticket.output < this.#deliveredUncovered) return false;
+    if (this.#protected || ticket.input < this.#lost.input || ticket.output < this.#lost.output) return false;
     this.#protected = true;
     return true;
   }
 
-  /** The server will not cover what is here: input may be freed on ACK, staged output be delivered. */
-  degrade(frame: FrameValue<'unprotected'>): void {
+  /**
+   * The server will not cover what is here: input may be freed on ACK, staged output be delivered. Answers true when the
+   * session was protected until now.
+   */
+  degrade(frame: FrameValue<'unprotected'>): boolean {
+    const wasProtected = this.#protected;
     this.#protected = false;
-    this.#freeOnAck = Number.MAX_SAFE_INTEGER;
-    this.send.trim(Math.min(this.send.acknowledged, this.send.sent));
-    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo) {
-      this.receive.release(frame.output);
-      this.#deliveredUncovered = frame.output;
-    }
+    this.#lost = { input: frame.input, output: frame.output };
+    this.send.trim(Math.min(this.send.acknowledged, frame.input));
+    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo) this.receive.release(frame.output);
+    return wasProtected;
   }
 
   /** The session ended in order: all output counts. */

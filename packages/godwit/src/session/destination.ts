@@ -196,7 +196,9 @@ export class Destination {
     this.#host.authenticated(attach.carrierId);
     if (head.service !== config.service || migrate.service !== config.service) throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
     if (head.delivery !== config.delivery) throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
-    if (tombstones.get(attach.id, now)?.kind === 'ended') throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
+    const stone = tombstones.get(attach.id, now);
+    // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
+    if (stone?.kind === 'ended' && head.epoch <= stone.epoch) throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
     if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
     const rival = this.#bySession.get(attach.id);
     if (rival) {
@@ -231,7 +233,8 @@ export class Destination {
       outputStart,
       credit: receive.credit,
     }, (accept) => {
-      if (session.state === 'ended') return;
+      if (session.state === 'ended') throw new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile');
+      if (migrate.epoch < session.highestEpoch) throw new ProtocolError(WireCode.StaleEpoch, 'a newer attach came', true);
       this.#settle(attach);
       session.resume({
         carrierId,
@@ -326,9 +329,9 @@ export class Destination {
   #transferred(attach: PendingAttach, pull: Pull, state: TransferredState): void {
     const head = attach.head as TicketHead;
     this.#endPull(attach);
-    if (!state.terminal && !this.#canRestore(state.schema)) {
+    if (!state.terminal && !this.#canRestore(state.point.schema)) {
       this.#host.sendPeer(pull.peer, encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }));
-      throw new ProtocolError(WireCode.SchemaMismatch, `this server can't read state of schema ${state.schema}`, true);
+      throw new ProtocolError(WireCode.SchemaMismatch, `this server can't read state of schema ${state.point.schema}`, true);
     }
     this.#farewells.set(attach.id, { kind: 'confirmed', peer: pull.peer, epoch: attach.migrate.epoch });
     if (comparePoints(state.point, head) < 0) {
@@ -390,7 +393,7 @@ export class Destination {
       this.#guarded(attach, () => {
         if (!body) throw new ProtocolError(WireCode.TicketInvalid, 'the body does not belong to the ticket');
         const { epoch, k, input, output, inputFinished, outputFinished } = head;
-        this.#restore(attach, Source.Ticket, { epoch, k, input, output, inputFinished, outputFinished, state: body }, undefined);
+        this.#restore(attach, Source.Ticket, { epoch, k, input, output, inputFinished, outputFinished, state: body, schema: head.schema }, undefined);
       });
     });
   }
@@ -434,6 +437,7 @@ export class Destination {
         retainLimitBytes: migrate.retainLimitBytes,
         maxBodyBytes: migrate.maxBodyBytes,
         terminal,
+        lost: this.#lostBytes(migrate, head),
         service: head.service,
       });
       this.#settle(attach);
@@ -446,6 +450,12 @@ export class Destination {
       const restart = { epoch, k, input: input - (point.inputFinished ? 1 : 0), output: output - (point.outputFinished ? 1 : 0), state, source: SOURCE_NAME[source] };
       this.#host.emit({ type: 'session', session, restart, cause: CAUSE_NAME[migrate.cause as Cause] });
     });
+  }
+
+  /** What an unprotected client has let go of beyond its ticket. */
+  #lostBytes(migrate: Frame<'migrate'>, head: TicketHead): { input: number; output: number } | undefined {
+    const output = head.delivery === Delivery.Commit ? migrate.delivered : 0;
+    return migrate.retainedFrom > head.input || output > head.output ? { input: migrate.retainedFrom, output } : undefined;
   }
 
   #prepareRelease(attach: PendingAttach, head: TicketHead): void {

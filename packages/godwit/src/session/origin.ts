@@ -65,6 +65,10 @@ export class Origin {
         this.#refuse(peer, pull.requestId, new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`));
         return;
       }
+      if (session.isResetting) {
+        this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended: true }));
+        return;
+      }
       session.confirm(); // the client names this server as its origin: it has our ACCEPT
       session.noteEpoch(migrate.epoch);
       this.#handovers.set(id, { requestId: pull.requestId, to: peer, epoch: migrate.epoch, clientReceived: migrate.received, stateSent: false });
@@ -78,7 +82,7 @@ export class Origin {
     const handover = this.#handovers.get(session.id);
     if (!handover || handover.stateSent) return;
     handover.stateSent = true;
-    const frames = encodeTransfer(handover.requestId, session, this.#host.config.schema, handover.clientReceived);
+    const frames = encodeTransfer(handover.requestId, session, handover.clientReceived);
     this.#host.sendPeer(handover.to, concatBytes(frames));
   }
 

@@ -397,9 +397,7 @@ export class ServerNode {
     void failure;
     this.#enter(now);
     const carrier = this.#forget(carrierId);
-    if (!carrier) return;
-    this.#destination.handleCarrierLost(carrierId);
-    carrier.session?.carrierLost();
+    carrier?.session?.carrierLost();
   }
 
   /** The decoder found a fault, or a frame was wrong: the session this carrier attaches ends, or the unfinished attach. */
@@ -408,10 +406,7 @@ export class ServerNode {
     const carrier = this.#carriers.get(carrierId);
     if (!carrier) return;
     if (carrier.session) carrier.session.fault(error);
-    else {
-      this.#destination.handleCarrierLost(carrierId);
-      this.#refuse(carrier, error);
-    }
+    else this.#refuse(carrier, error);
   }
 
   setWritable(carrierId: number, writable: boolean): void {
@@ -440,6 +435,7 @@ export class ServerNode {
     if (carrier.role === 'new') this.#unauthenticatedCarriers -= 1;
     carrier.nextTimeout = undefined;
     this.#heap.disarm(carrier);
+    this.#destination.handleCarrierLost(carrierId);
     return carrier;
   }
 
@@ -485,7 +481,7 @@ export class ServerNode {
 
   #opened(carrier: ServerCarrier, open: Frame<'open'>, agreed: { secret: Uint8Array; keyShare: Uint8Array; nonce: Uint8Array }): void {
     const config = this.#config;
-    const point: SnapshotPoint = { epoch: 1, k: 0, input: 0, output: 0, inputFinished: false, outputFinished: false, state: new Uint8Array(0) };
+    const point: SnapshotPoint = { epoch: 1, k: 0, input: 0, output: 0, inputFinished: false, outputFinished: false, state: new Uint8Array(0), schema: config.schema };
     const streams = ServerStreams.fresh(config.limits, config.crc32);
     streams.send.rewind(0, open.credit);
     const session = new ServerSession(this.#sessionHost, {
@@ -499,6 +495,7 @@ export class ServerNode {
       retainLimitBytes: open.retainLimitBytes,
       maxBodyBytes: open.maxBodyBytes,
       terminal: false,
+      lost: undefined,
       service: open.service,
     });
     this.#crypto.ask({ op: 'seal', head: session.ticketHead(point), body: point.state }, ({ head }) => {

@@ -24,6 +24,7 @@ import type { Failure, Incoming } from './client-events.ts';
 import { Deadlines } from './deadlines.ts';
 import type { ExportReason, ServerEvent } from './server-events.ts';
 import type { ServerNodeConfig } from './server-config.ts';
+import { Protection } from './protection.ts';
 import { SERVER_TRANSITIONS, type ServerState, type ServerTransition } from './server-state.ts';
 import type { ServerStreams, SnapshotPoint } from './server-streams.ts';
 import { SnapshotSender, type CoveredPoint } from './snapshot-sender.ts';
@@ -88,9 +89,13 @@ export interface SessionInit {
   readonly maxBodyBytes: number;
   /** The application has finished with it already: only its last bytes are left to deliver. */
   readonly terminal: boolean;
+  /** What the client has let go of without a ticket that covers it; undefined while it is protected. */
+  readonly lost: { readonly input: number; readonly output: number } | undefined;
   readonly service: string;
 }
 
+/** IV and tag of a sealed body (protocol.md §7). */
+const SEAL_OVERHEAD_BYTES = 28;
 const MAX_TRANSMIT_BYTES = 512 * 1024;
 /** A piece of a ticket goes out after at most so many data bytes: its guaranteed share of the carrier. */
 const DATA_BETWEEN_CHUNKS_BYTES = 64 * 1024;
@@ -102,7 +107,6 @@ export class ServerSession {
   readonly secret: Uint8Array;
   /** @internal */ readonly streams: ServerStreams;
   /** @internal */ readonly snapshots: SnapshotSender;
-  /** @internal */ readonly retainLimitBytes: number;
   readonly service: string;
   readonly #host: SessionHost;
   readonly #timers = new Deadlines<Timer>();
@@ -118,13 +122,11 @@ export class ServerSession {
   /** The session has lived here with its client's consent: it outlives an attach that nobody confirms. */
   #everConfirmed: boolean;
   #k: number;
-  #protected = true;
+  readonly #protection: Protection;
   #ackNow = false;
   #drainWanted = false;
   #exportWanted: ExportReason | undefined;
   #dataBytesAtNewest: number;
-  #everExported = false;
-  #noExporter = false;
   #applicationGone: boolean;
   #finConsumed = false;
   #closeSent = false;
@@ -145,7 +147,6 @@ export class ServerSession {
     this.secret = init.secret;
     this.service = init.service;
     this.streams = init.streams;
-    this.retainLimitBytes = init.retainLimitBytes;
     this.#maxBodyBytes = init.maxBodyBytes;
     this.#state = init.state;
     this.#confirmed = init.state === 'active';
@@ -158,6 +159,13 @@ export class ServerSession {
     this.#finConsumed = init.point.inputFinished;
     this.#lastHeardAt = host.now;
     this.snapshots = new SnapshotSender(host.config.limits, host.config.timers, host.config.delivery, init.point, init.covered, host.now);
+    this.#protection = new Protection({
+      delivery: host.config.delivery,
+      streams: init.streams,
+      snapshots: this.snapshots,
+      retainLimitBytes: init.retainLimitBytes,
+      lost: init.lost,
+    });
     this.#dataBytesAtNewest = this.#dataBytes;
     this.#timers.set('ping', host.now + host.config.timers.pingIdleMs);
     this.#timers.set('ticket', host.now + host.config.timers.ticketLifetimeMs / 2);
@@ -180,7 +188,7 @@ export class ServerSession {
     return this.#state === 'frozen';
   }
   get isProtected(): boolean {
-    return this.#protected;
+    return this.#protection.isProtected;
   }
   /** The session has lived here with its client's consent (and is not merely an offer to take it). */
   get isConfirmed(): boolean {
@@ -199,6 +207,10 @@ export class ServerSession {
   /** Only its last bytes are left to deliver; the application has let go of it. */
   get isTerminal(): boolean {
     return this.#applicationGone;
+  }
+  /** The application, or a fault, ended it at once: no other server may take it over. */
+  get isResetting(): boolean {
+    return this.#pendingReset !== undefined;
   }
   /** Output offset: bytes that `write` took, since the session's offset 0. */
   get produced(): number {
@@ -309,9 +321,10 @@ export class ServerSession {
       inputFinished,
       outputFinished: this.streams.finished,
       state: state.slice(),
+      schema: this.#host.config.schema,
     };
     this.#k = point.k;
-    this.#everExported = true;
+    this.#protection.exported();
     this.snapshots.offer(point, this.streams.send.credit);
     this.#dataBytesAtNewest = this.#dataBytes;
     this.streams.trimLog(input);
@@ -323,12 +336,11 @@ export class ServerSession {
   /** No snapshot follows the last `exportDue`. */
   exportDeclined(now: number, options: { hasExporter: boolean }): void {
     this.#host.enter(now);
-    const reason = this.#exportWanted;
     this.#exportWanted = undefined;
-    this.#noExporter = !options.hasExporter;
+    this.#protection.declined(options.hasExporter);
     this.#dataBytesAtNewest = this.#dataBytes; // ask again after as much again
-    if (reason === 'end' && this.#neverExports) this.#degrade(UnprotectedReason.NoExport);
-    else this.#checkBlocked();
+    if (this.#hasUncommitted) this.#timers.start('snapshot', this.#now + this.#host.config.timers.snapshotIntervalMs);
+    this.#checkBlocked();
   }
 
   /** The application's last snapshot before a hand-over was exported, or there is none. */
@@ -439,6 +451,10 @@ export class ServerSession {
     this.#timers.cancel('attach');
     this.#host.confirmed(this);
     this.#host.emit({ type: 'confirmed', session: this });
+    if (!this.#protection.isProtected) {
+      this.queue(this.#protection.frame(this.#epoch));
+      this.#tellUnprotected();
+    }
     if (this.snapshots.isBehind) this.snapshots.force();
     this.#pump();
     this.#progress();
@@ -504,6 +520,8 @@ export class ServerSession {
   handleFrame(frame: Incoming): void {
     this.#lastHeardAt = this.#now;
     this.#pingOut = false;
+    // Input may come before SUPPORT has reached the client; nothing else does.
+    if (frame.frame !== 'data' && frame.frame !== 'fin') this.#established = true;
     this.#dispatch(frame);
     this.#host.touch(this);
   }
@@ -514,7 +532,6 @@ export class ServerSession {
       case 'data':
         if (this.#state === 'frozen') return; // the client sends it again to wherever it attaches
         if (!this.streams.acceptData(frame.bytes)) return;
-        this.#established = true;
         if (this.#applicationGone) receive.discard();
         if (receive.ackDue) this.#ackNow = true;
         else this.#timers.start('ack', this.#now + this.#host.config.timers.ackDelayMs);
@@ -528,7 +545,9 @@ export class ServerSession {
         if (receive.canRead) this.#host.emit({ type: 'readable', session: this });
         return;
       case 'ack':
-        this.#established = true;
+        if (frame.received > send.acknowledged && this.#timers.has('linger') && !this.#pendingReset) {
+          this.#timers.set('linger', this.#now + this.#host.config.timers.lingerMs); // it still takes what is left
+        }
         send.acknowledge(frame.received);
         send.grant(frame.credit);
         send.trim(frame.received);
@@ -536,7 +555,6 @@ export class ServerSession {
         this.#checkBlocked();
         return;
       case 'snapshotAck':
-        this.#established = true;
         if (this.snapshots.acknowledge(frame)) this.#covered();
         return;
       case 'ping':
@@ -552,7 +570,8 @@ export class ServerSession {
         return;
       case 'close':
         this.#verified('close-client', frame, () => {
-          if (frame.final !== receive.received && this.#state !== 'frozen') throw new ProtocolError(WireCode.Protocol, `CLOSE at ${frame.final}, but ${receive.received} were received`);
+          if (this.#state === 'frozen') return; // input was dropped meanwhile; the client says it again to wherever it attaches
+          if (frame.final !== receive.received) throw new ProtocolError(WireCode.Protocol, `CLOSE at ${frame.final}, but ${receive.received} were received`);
           this.#finish(undefined, [encodeFrame('closeAck', { epoch: frame.epoch })], true);
         });
         return;
@@ -587,8 +606,7 @@ export class ServerSession {
   }
 
   #covered(): void {
-    if (!this.#protected && this.snapshots.covered.output >= this.#uncoveredOutput) {
-      this.#protected = true;
+    if (this.#protection.covered()) {
       this.queue(encodeFrame('protected', { epoch: this.snapshots.covered.epoch, k: this.snapshots.covered.k }));
       this.#host.emit({ type: 'protected', session: this });
     }
@@ -605,7 +623,9 @@ export class ServerSession {
       this.#host.touch(this);
       return;
     }
-    if (this.snapshots.exportDue(this.#now, this.#dataBytes, this.#dataBytesAtNewest)) this.#want('cadence');
+    // Whether output must wait for snapshots at all is to be known before the client waits for one.
+    const isUnknown = this.#protection.isExporterUnknown && this.#hasUncommitted;
+    if (isUnknown || this.snapshots.exportDue(this.#now, this.#dataBytes, this.#dataBytesAtNewest)) this.#want('cadence');
     else this.#timers.start('snapshot', this.#now + this.#host.config.timers.snapshotIntervalMs);
     this.#checkBlocked();
     this.#pump();
@@ -628,7 +648,8 @@ export class ServerSession {
       return;
     }
     const point = this.snapshots.begin(this.#now, this.#dataBytes, this.streams.send.credit);
-    if (point.state.byteLength > this.#maxBodyBytes) {
+    if (point.state.byteLength + SEAL_OVERHEAD_BYTES > this.#maxBodyBytes) {
+      this.snapshots.refuse(point);
       this.#degrade(UnprotectedReason.TicketTooLarge);
       return;
     }
@@ -651,7 +672,7 @@ export class ServerSession {
       inputFinished: point.inputFinished,
       outputFinished: point.outputFinished,
       delivery: config.delivery,
-      schema: config.schema,
+      schema: point.schema,
       service: this.service,
       server: config.name,
       host: config.host,
@@ -665,22 +686,20 @@ export class ServerSession {
   /** The client can't go on without a snapshot (protocol.md §6.4): ask for one, and where none comes, degrade. */
   #checkBlocked(): void {
     if (this.#state !== 'active' || this.#carrierId === undefined || this.#applicationGone) return;
-    const blocked = this.#isBlocked;
-    if (!blocked) {
+    if (!this.#protection.isBlocked) {
       this.#timers.cancel('unprotect');
-      if (this.#isUnderPressure) this.#pressure();
+      if (this.#protection.isUnderPressure && this.#exportWanted === undefined && this.#dataBytes > this.#dataBytesAtNewest) this.#pressure();
       return;
     }
-    if (this.snapshots.isInTransit || this.#coverIsComing) return;
-    if (this.#neverExports) this.#degrade(UnprotectedReason.NoExport);
+    if (this.#protection.isCoverComing) {
+      this.#pump();
+      return;
+    }
+    if (this.#protection.neverExports || this.snapshots.isInTransit) this.#degrade(UnprotectedReason.NoExport);
     else {
       this.#pressure();
       this.#timers.start('unprotect', this.#now + this.#host.config.timers.unprotectAfterMs);
     }
-  }
-
-  get #neverExports(): boolean {
-    return this.#noExporter && !this.#everExported;
   }
 
   #pressure(): void {
@@ -689,40 +708,23 @@ export class ServerSession {
     this.#pump();
   }
 
-  /** Input the client must keep, as far as this server knows. */
-  get #uncoveredInput(): number {
-    return this.streams.receive.received - this.snapshots.covered.input;
+  /** `commit` mode: output waits for a snapshot, which the application has not made yet. */
+  get #hasUncommitted(): boolean {
+    return this.#host.config.delivery === Delivery.Commit && this.streams.outputNext > this.snapshots.newest.output && !this.#protection.neverExports;
   }
-
-  get #isUnderPressure(): boolean {
-    return this.#protected && this.#uncoveredInput >= this.retainLimitBytes / 2 && !this.snapshots.isInTransit && this.#exportWanted === undefined && this.#dataBytes > this.#dataBytesAtNewest;
-  }
-
-  /** The client has filled its retention, or its stage, and the application has taken all it was given. */
-  get #isBlocked(): boolean {
-    const { receive, send } = this.streams;
-    if (this.#protected && this.#uncoveredInput >= this.retainLimitBytes && receive.consumed === receive.received) return true;
-    return this.#host.config.delivery === Delivery.Commit && send.isBlocked && send.acknowledged === send.sent && this.snapshots.covered.output < send.sent && this.#uncoveredOutput < send.sent;
-  }
-
-  /** A snapshot that is waiting would end the block. */
-  get #coverIsComing(): boolean {
-    const { newest, covered } = this.snapshots;
-    return (newest.input > covered.input || newest.output > covered.output) && newest.output <= this.streams.send.sent;
-  }
-
-  #uncoveredOutput = 0;
 
   #degrade(reason: UnprotectedReason): void {
-    const wasProtected = this.#protected;
-    this.#protected = false;
-    this.#uncoveredOutput = this.streams.send.sent;
-    this.queue(encodeFrame('unprotected', { epoch: this.#epoch, reason, input: this.streams.receive.received, output: this.#uncoveredOutput }));
-    if (wasProtected) {
-      const why = reason === UnprotectedReason.NoExport ? 'the application exports no state' : 'the state is too large for the client';
-      this.#host.emit({ type: 'unprotected', session: this, reason: why });
-    }
+    const wasProtected = this.#protection.isProtected;
+    this.#protection.degrade(reason);
+    this.#timers.cancel('unprotect');
+    this.queue(this.#protection.frame(this.#epoch));
+    if (wasProtected) this.#tellUnprotected();
     this.#host.touch(this);
+  }
+
+  #tellUnprotected(): void {
+    const reason = this.#protection.reason === UnprotectedReason.NoExport ? 'the application exports no state' : 'the state is too large for the client';
+    this.#host.emit({ type: 'unprotected', session: this, reason });
   }
 
   // --- out -------------------------------------------------------------------------------------------------------
@@ -746,6 +748,7 @@ export class ServerSession {
 
   /** @internal Everything that can go out now, in one piece. */
   transmit(): Uint8Array[] {
+    if (this.#host.config.delivery === Delivery.Commit && this.#mayEmit) this.#checkBlocked();
     const parts = this.#control.splice(0);
     if (this.#state === 'ended' || this.#pendingReset || this.#carrierId === undefined) return parts;
     if (this.#state === 'frozen') {
@@ -762,7 +765,6 @@ export class ServerSession {
     if (this.#mayEmit) {
       this.#transmitStreams(parts, MAX_TRANSMIT_BYTES);
       if (this.#canClose && !this.#closeSent && send.sent === send.next) this.#sendClose();
-      if (this.#host.config.delivery === Delivery.Commit && send.isBlocked) this.#checkBlocked();
     }
     return parts;
   }
@@ -793,8 +795,8 @@ export class ServerSession {
     const detach = this.#detach;
     const { send } = this.streams;
     this.#transmitStreams(parts, MAX_TRANSMIT_BYTES);
-    const newest = this.snapshots.newest;
-    if (!detach || this.snapshots.position !== undefined || send.sent < Math.min(newest.output, send.next) || this.snapshots.sendDue(this.#now, this.#dataBytes, this.streams.send.credit)) return;
+    const { newest } = this.snapshots;
+    if (!detach || send.sent < Math.min(newest.output, send.next) || !this.snapshots.isFlushed) return;
     detach.sent = true;
     this.sendMaced('detached', encodePayload('detached', { epoch: this.#highestEpoch, input: newest.input, output: newest.output, mac: NO_MAC }), 'detached');
   }
@@ -846,12 +848,12 @@ export class ServerSession {
         return;
       case 'snapshot':
         if (this.#state !== 'active' || this.#applicationGone) return;
-        if (this.#dataBytes > this.#dataBytesAtNewest) this.#want('cadence');
+        if (this.#dataBytes > this.#dataBytesAtNewest || this.#hasUncommitted) this.#want('cadence');
         this.#pump();
         if (this.#dataBytes === this.#dataBytesAtNewest && !this.snapshots.isBehind) this.streams.shrink();
         return;
       case 'unprotect':
-        if (this.#isBlocked && !this.snapshots.isInTransit) this.#degrade(UnprotectedReason.NoExport);
+        if (this.#protection.isBlocked && !this.#protection.isCoverComing) this.#degrade(UnprotectedReason.NoExport);
         return;
       case 'replay':
         if (this.streams.isRegenerating) this.#fault(new ProtocolError(WireCode.Diverged, 'the application made no progress re-creating the output the client has'));
@@ -860,7 +862,7 @@ export class ServerSession {
         this.#attachExpired();
         return;
       case 'detached':
-        this.#finish(timedOut('the client did not come back'), [], !this.#applicationGone);
+        this.#finish(timedOut('the client did not come back'), [], this.#pendingReset !== undefined);
         return;
       case 'frozen':
         this.#finish(timedOut('nobody took over the frozen session'), [], false);
@@ -921,8 +923,9 @@ export class ServerSession {
   #fault(error: ProtocolError): void {
     this.#failure = { code: error.code, message: error.message };
     this.#timers.clear();
+    const isResetting = this.isResetting;
     this.#reset(error.wireCode, error.message);
-    if (this.#carrierId === undefined) this.#finish(this.#failure, [], true);
+    if (this.#carrierId === undefined || isResetting) this.#finish(this.#failure, [], true);
   }
 
   /** @internal */
@@ -938,7 +941,7 @@ export class ServerSession {
     this.#carrierId = undefined;
     if (carrierId !== undefined) this.#host.hangUp(carrierId, [...this.#control.splice(0), ...last]);
     this.#host.emit({ type: 'closed', session: this, failure });
-    if (entomb) this.#host.ended(this, undefined);
+    if (entomb && this.#everConfirmed) this.#host.ended(this, undefined);
     else this.#host.ended(this, '');
   }
 

@@ -18,6 +18,8 @@ export interface SnapshotPoint {
   readonly inputFinished: boolean;
   readonly outputFinished: boolean;
   readonly state: Uint8Array;
+  /** Schema version of the state; that of the application that made it, which may be another server's. */
+  readonly schema: number;
 }
 
 /** What a restored session begins with. */

@@ -15,7 +15,6 @@ import type { SnapshotPoint } from './server-streams.ts';
 /** What a destination gets from an origin. */
 export interface TransferredState {
   readonly point: SnapshotPoint;
-  readonly schema: number;
   readonly received: number;
   readonly receivedFin: boolean;
   readonly logFrom: number;
@@ -30,14 +29,14 @@ export interface TransferredState {
 const MAX_TAIL_FACTOR = 8;
 
 /** The messages that hand a frozen session over to a destination whose client has output up to `clientReceived`. */
-export function encodeTransfer(requestId: number, session: ServerSession, schema: number, clientReceived: number): Uint8Array[] {
+export function encodeTransfer(requestId: number, session: ServerSession, clientReceived: number): Uint8Array[] {
   const { streams, snapshots } = session;
   const terminal = session.isTerminal;
   const newest = snapshots.newest;
   const { receive } = streams;
   const fin = receive.finReceived;
   const point: SnapshotPoint = terminal
-    ? { epoch: session.epoch, k: newest.k + 1, input: receive.received, output: streams.outputNext, inputFinished: fin, outputFinished: true, state: new Uint8Array(0) }
+    ? { epoch: session.epoch, k: newest.k + 1, input: receive.received, output: streams.outputNext, inputFinished: fin, outputFinished: true, state: new Uint8Array(0), schema: newest.schema }
     : newest;
   const inputBytes = point.input - (point.inputFinished ? 1 : 0);
   const log = terminal ? [] : streams.logFrom(inputBytes);
@@ -57,7 +56,7 @@ export function encodeTransfer(requestId: number, session: ServerSession, schema
       outputFinished: point.outputFinished,
       terminal,
       fresh: terminal || (outputBytes === streams.produced && inputBytes === session.received),
-      schema,
+      schema: point.schema,
       received: log ? inputBytes + logBytes : inputBytes,
       receivedFin: log !== undefined && fin && !point.inputFinished && inputBytes + logBytes === receive.finOffset,
       logFrom: inputBytes,
@@ -112,8 +111,8 @@ export class TransferReceiver {
         inputFinished: header.inputFinished,
         outputFinished: header.outputFinished,
         state: all.slice(0, logAt),
+        schema: header.schema,
       },
-      schema: header.schema,
       received: header.received,
       receivedFin: header.receivedFin,
       logFrom: header.logFrom,

@@ -27,6 +27,8 @@ export class SnapshotSender {
   #newest: SnapshotPoint;
   /** `commit` mode: a point before the newest that the client has room for, when it may have none for the newest. */
   #reachable: SnapshotPoint | undefined;
+  /** A point whose ticket would be too large for the client. */
+  #refused: SnapshotPoint | undefined;
   #covered: CoveredPoint;
   #transit: Transit | undefined;
   #sealing: SnapshotPoint | undefined;
@@ -63,7 +65,12 @@ export class SnapshotSender {
   }
   /** A point newer than the client's waits or travels. */
   get isBehind(): boolean {
-    return comparePoints(this.#newest, this.#covered) > 0;
+    return this.#newest !== this.#refused && comparePoints(this.#newest, this.#covered) > 0;
+  }
+  /** Nothing newer than what is on the carrier, whole, is to come. */
+  get isFlushed(): boolean {
+    if (!this.isBehind) return !this.isInTransit || this.isSent;
+    return this.#transit?.point === this.#newest && this.isSent;
   }
 
   /** A new point. `credit` is the output offset up to which the client takes data. */
@@ -77,9 +84,26 @@ export class SnapshotSender {
    * ticket beyond its credit would wait for data that waits for that very ticket: then it is the one before.
    */
   #next(credit: Offset): SnapshotPoint | undefined {
-    if (this.#delivery !== Delivery.Commit || reaches(this.#newest, credit)) return this.#newest;
-    const reachable = this.#reachable;
-    return reachable && comparePoints(reachable, this.#covered) > 0 ? reachable : undefined;
+    for (const point of [this.#newest, this.#reachable]) {
+      if (point && point !== this.#refused && comparePoints(point, this.#covered) > 0 && this.#mayGo(point, credit)) return point;
+    }
+    return undefined;
+  }
+
+  #mayGo(point: SnapshotPoint, credit: Offset): boolean {
+    return this.#delivery !== Delivery.Commit || reaches(point, credit);
+  }
+
+  /** A point newer than the client's travels, or will, and no data that it waits for is held up by credit. */
+  isCoverComing(credit: Offset): boolean {
+    const travelling = this.travelling;
+    return travelling ? this.#mayGo(travelling, credit) : this.#next(credit) !== undefined;
+  }
+
+  /** The client does not take a ticket as large as that of the point `begin` answered. */
+  refuse(point: SnapshotPoint): void {
+    if (this.#sealing === point) this.#sealing = undefined;
+    this.#refused = point;
   }
 
   force(): void {
@@ -103,9 +127,9 @@ export class SnapshotSender {
 
   /** The newest point should be sealed now; `begin` must follow. */
   sendDue(now: number, dataBytes: number, credit: Offset): boolean {
-    if (this.isInTransit || this.#next(credit) === undefined) return false;
-    if (this.#refresh) return true;
-    if (!this.isBehind) return false;
+    if (this.isInTransit) return false;
+    if (this.#refresh && this.#newest !== this.#refused && this.#mayGo(this.#newest, credit)) return true;
+    if (this.#next(credit) === undefined) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
     return dataBytes - this.#begunAtBytes >= this.intervalBytes || now - this.#begunAt >= this.#timers.snapshotIntervalMs;
   }

@@ -1,0 +1,128 @@
+/**
+ * Whether a session can be restored, and what to do where a limit leaves no way to keep it so (protocol.md §6.4): the
+ * client keeps input, and in `commit` mode stages output, until a ticket covers them. When it can keep no more and no
+ * ticket comes, it is told what it may let go of, and the session is unprotected until a ticket covers all that was let go.
+ */
+import { Delivery, encodeFrame, type Offset, type UnprotectedReason } from '../wire/index.ts';
+import type { ServerStreams } from './server-streams.ts';
+import type { SnapshotSender } from './snapshot-sender.ts';
+
+export interface ProtectionOptions {
+  readonly delivery: Delivery;
+  readonly streams: ServerStreams;
+  readonly snapshots: SnapshotSender;
+  /** Most input that the client keeps. */
+  readonly retainLimitBytes: number;
+  /** Set when the client has let go of bytes already: the offsets below which it has. */
+  readonly lost: { readonly input: Offset; readonly output: Offset } | undefined;
+}
+
+export class Protection {
+  readonly #delivery: Delivery;
+  readonly #streams: ServerStreams;
+  readonly #snapshots: SnapshotSender;
+  readonly #retainLimitBytes: number;
+  #protected: boolean;
+  /** The client may have let go of input, and delivered output, below these without a ticket. */
+  #lostInput: Offset;
+  #lostOutput: Offset;
+  #reason: UnprotectedReason = 0;
+  /** Undefined while the application has not shown whether it exports snapshots at all. */
+  #exports: boolean | undefined;
+
+  constructor(options: ProtectionOptions) {
+    this.#delivery = options.delivery;
+    this.#streams = options.streams;
+    this.#snapshots = options.snapshots;
+    this.#retainLimitBytes = options.retainLimitBytes;
+    this.#protected = options.lost === undefined;
+    this.#lostInput = options.lost?.input ?? 0;
+    this.#lostOutput = options.lost?.output ?? 0;
+  }
+
+  get isProtected(): boolean {
+    return this.#protected;
+  }
+  get retainLimitBytes(): number {
+    return this.#retainLimitBytes;
+  }
+  get reason(): UnprotectedReason {
+    return this.#reason;
+  }
+  /** The application has neither exported a snapshot nor declined to. */
+  get isExporterUnknown(): boolean {
+    return this.#exports === undefined;
+  }
+  /** The application has said that it exports none, and never has. */
+  get neverExports(): boolean {
+    return this.#exports === false;
+  }
+
+  exported(): void {
+    this.#exports = true;
+  }
+
+  declined(hasExporter: boolean): void {
+    if (hasExporter || this.#exports !== true) this.#exports = hasExporter;
+  }
+
+  /** Input the client still keeps, as far as this server knows. */
+  get #keptInput(): number {
+    return this.#streams.receive.received - Math.max(this.#snapshots.covered.input, this.#lostInput);
+  }
+
+  /** The first output offset that the client must not deliver yet (`commit` mode). */
+  get #stagedFrom(): Offset {
+    return Math.max(this.#snapshots.covered.output, this.#lostOutput);
+  }
+
+  get isUnderPressure(): boolean {
+    return this.#keptInput >= this.#retainLimitBytes / 2 && !this.#snapshots.isInTransit;
+  }
+
+  /** The client can take no more before a ticket comes, or is told that none will. */
+  get isBlocked(): boolean {
+    return this.#isInputBlocked || this.#isOutputBlocked;
+  }
+
+  /** It keeps as much input as it may, and the application has taken all of it. */
+  get #isInputBlocked(): boolean {
+    const { receive } = this.#streams;
+    const limit = this.neverExports ? this.#retainLimitBytes / 2 : this.#retainLimitBytes;
+    return this.#keptInput >= limit && receive.consumed >= Math.min(receive.received, receive.finOffset ?? receive.received);
+  }
+
+  /** Its stage is full, or holds what no ticket will ever cover. */
+  get #isOutputBlocked(): boolean {
+    if (this.#delivery !== Delivery.Commit) return false;
+    const { send } = this.#streams;
+    if (this.neverExports) return this.#streams.outputNext > this.#stagedFrom;
+    return send.isBlocked && send.acknowledged === send.sent && send.sent > this.#stagedFrom;
+  }
+
+  /** A ticket that is on its way, or waits, would end the block. */
+  get isCoverComing(): boolean {
+    return this.#snapshots.isCoverComing(this.#streams.send.credit);
+  }
+
+  /** Nothing of what the client holds will be covered: it may let go of it. */
+  degrade(reason: UnprotectedReason): void {
+    this.#protected = false;
+    this.#reason = reason;
+    this.#lostInput = this.#streams.receive.received;
+    if (this.#delivery === Delivery.Commit) this.#lostOutput = this.#streams.outputNext;
+  }
+
+  /** UNPROTECTED as it stands; sent again after each attach, since control frames die with their carrier. */
+  frame(epoch: number): Uint8Array {
+    return encodeFrame('unprotected', { epoch, reason: this.#reason, input: this.#lostInput, output: this.#lostOutput });
+  }
+
+  /** The client has another ticket. Answers true when the session is protected again. */
+  covered(): boolean {
+    const { covered } = this.#snapshots;
+    if (this.#protected || covered.input < this.#lostInput || covered.output < this.#lostOutput) return false;
+    this.#protected = true;
+    return true;
+  }
+}
