@@ -54,12 +54,15 @@ export interface SystemErrorPlace {
 
 /** An error of a connection. `code` is stable; with a code of the operating system it has what net's errors have. */
 export class GodwitError extends Error {
+  /** One of `ERROR_CODES`, or the code that net would give. */
   readonly code: string;
   /** The operating system's number for `code`, negative, as in net; only for codes such as `ECONNREFUSED`. */
   declare readonly errno?: number;
   /** `connect`, `read`, `write`, …; only for codes of the operating system. */
   declare readonly syscall?: string;
+  /** Of the server that could not be reached; only with `syscall` `connect`. */
   declare readonly address?: string;
+  /** As `address`. */
   declare readonly port?: number;
 
   constructor(code: string, message: string, options: { readonly cause?: unknown } & SystemErrorPlace = {}) {

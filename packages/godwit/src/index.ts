@@ -21,28 +21,49 @@ export {
   setDefaultAutoSelectFamilyAttemptTimeout,
 } from 'node:net';
 
-/** One end of a migratory connection; callable without `new`, as net's. */
+/**
+ * One end of a migratory connection; callable without `new`, as net's.
+ *
+ * @class
+ */
 export const Socket = callable(SocketClass);
 export type Socket = SocketClass;
 /** net's other name for `Socket`. */
 export const Stream = Socket;
 export type Stream = SocketClass;
 
-/** A server of migratory connections; callable without `new`, as net's. */
+/**
+ * A server of migratory connections; callable without `new`, as net's.
+ *
+ * @class
+ */
 export const Server = callable(ServerClass);
 export type Server = ServerClass;
 
 export { connect, createServer };
+/** net's other name for `connect`. */
 export const createConnection = connect;
 
 /** net's own; a `BoundSocket` binds a TCP address, and is undefined where node has none. */
 const { BoundSocket, _createServerHandle, _normalizeArgs } = net as unknown as Record<string, unknown>;
 export { BoundSocket, _createServerHandle, _normalizeArgs };
 
-export { GodwitError, ERROR_CODES, type GodwitErrorCode } from './errors.ts';
+export { GodwitError, ERROR_CODES, type GodwitErrorCode, type SystemErrorPlace } from './errors.ts';
 export { KeyRing, type KeyInput } from './crypto/index.ts';
 export { TcpTransport } from './carriers/tcp.ts';
-export type * from './carriers/carrier.ts';
+export type {
+  Carrier,
+  CarrierClosed,
+  CarrierHandlers,
+  Dial,
+  DialAddress,
+  DialDone,
+  DialOptions,
+  Listener,
+  ListenHandlers,
+  ListenTarget,
+  Transport,
+} from './carriers/carrier.ts';
 export {
   ServerSocket,
   type ExportOptions,
@@ -52,6 +73,7 @@ export {
 } from './server/server-socket.ts';
 export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server.ts';
 export type { ServerOptions } from './server/server-options.ts';
+export type { GateLimits } from './server/preface-gate.ts';
 export type { DrainOptions } from './server/drain.ts';
 export type { ConnectOptions, ServerInput, SocketOptions } from './socket/connect-options.ts';
 export type { SocketEvents } from './socket/events.ts';
@@ -64,8 +86,15 @@ export {
   type Detector,
   type MigrationPhases,
   type MigrationReport,
+  type PingOptions,
+  type ServerLimits,
+  type ServerTimers,
+  type StallOptions,
+  type ThroughputOptions,
   type VitalSigns,
 } from './session/index.ts';
+
+export { Cause, type CauseName, type ServerAddress, type SourceName } from './wire/index.ts';
 
 /** What `import net from 'godwit'` gives: all that node:net has, with the connections of this module. */
 export default {

@@ -23,6 +23,7 @@ export interface CarrierClosed {
 /** The code of a carrier that this side ended, destroyed or reset itself. */
 export const CLOSED_HERE = 'ERR_GODWIT_CARRIER_CLOSED';
 
+/** Whom a carrier tells what happens to it. */
 export interface CarrierHandlers {
   /** Bytes as they came; the receiver may keep them. */
   onData(chunk: Uint8Array): void;
@@ -35,6 +36,7 @@ export interface CarrierHandlers {
   onClose(closed: CarrierClosed): void;
 }
 
+/** One reliable, ordered byte pipe (docs/protocol.md §3.1). */
 export interface Carrier {
   readonly localAddress: string | undefined;
   readonly localPort: number | undefined;
@@ -58,6 +60,7 @@ export interface Carrier {
   write(parts: readonly Uint8Array[]): boolean;
   /** Stops reading. For bounded memory before authentication only: an attached carrier is always read. */
   pause(): void;
+  /** Reads again. */
   resume(): void;
   /** Flushes, then ends the pipe; what still comes in is dropped. Destroyed after `END_TIMEOUT_MS`. */
   end(): void;
@@ -65,7 +68,9 @@ export interface Carrier {
   destroy(): void;
   /** Closes at once, and lets the peer know by a RST where the pipe has one. */
   reset(): void;
+  /** The carrier keeps the process alive, as it does from the start. */
   ref(): void;
+  /** The carrier keeps no process alive. */
   unref(): void;
   setNoDelay(noDelay: boolean): void;
   setKeepAlive(enable: boolean, initialDelayMs: number): void;
@@ -76,11 +81,13 @@ export interface Carrier {
   takeStream?(unread: Uint8Array): Duplex;
 }
 
+/** Where to dial. */
 export interface DialAddress {
   readonly host: string;
   readonly port: number;
 }
 
+/** How to dial; what a transport does not know it ignores. */
 export interface DialOptions {
   /** When to give up, in milliseconds; the error's code is `ETIMEDOUT`. */
   readonly timeoutMs: number;
@@ -95,11 +102,13 @@ export interface DialOptions {
 /** Called once, unless the dial was cancelled, and never before `dial` returned. */
 export type DialDone = (error: CarrierClosed | undefined, carrier: Carrier | undefined) => void;
 
+/** A dial under way. */
 export interface Dial {
   /** Gives the dial up; `done` will not be called. Does nothing once it is done. */
   cancel(): void;
 }
 
+/** Whom a listener tells what happens. */
 export interface ListenHandlers {
   /** The carrier is not read before its `start`. */
   onCarrier(carrier: Carrier): void;
@@ -113,10 +122,13 @@ export interface ListenHandlers {
 /** Where to listen: node's options, or the very arguments of `net.Server#listen` (a handle, a descriptor, a path). */
 export type ListenTarget = Readonly<ListenOptions> | { readonly args: readonly unknown[] };
 
+/** What takes carriers in. */
 export interface Listener {
+  /** From 'listening' to `close`. */
   readonly listening: boolean;
   /** Carriers accepted and not yet closed. */
   readonly connections: number;
+  /** Where it listens; null before and after. */
   address(): { readonly address: string; readonly family: string; readonly port: number } | string | null;
   /** Stops accepting; open carriers live on. */
   close(): void;
@@ -126,7 +138,9 @@ export interface Listener {
 
 /** A way to make carriers. */
 export interface Transport {
+  /** Sets a carrier up; `done` is told the outcome. */
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial;
+  /** Takes carriers in until the listener is closed. */
   listen(target: ListenTarget, handlers: ListenHandlers): Listener;
 }
 

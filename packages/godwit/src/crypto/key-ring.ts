@@ -100,24 +100,32 @@ export class KeyRing {
     return this.#keys;
   }
 
+  /** The key with that id (8 bytes); undefined when the ring does not have it. */
   find(id: Uint8Array): ClusterKey | undefined {
     const idText = toHex(id);
     return this.#keys.find((key) => key.idText === idText);
   }
 
-  /** Opens with this key too, but goes on sealing with the newest. Returns the key's id. */
+  /**
+   * Opens with this key too, but goes on sealing with the newest. Returns the key's id, in hexadecimal.
+   *
+   * Throws `RangeError` beyond 8 keys, `TypeError` on a malformed one.
+   */
   accept(input: KeyInput): string {
     return this.#insert(new ClusterKey(input), this.#keys.length);
   }
 
-  /** Seals with this key from now on; the others still open. Returns the key's id. */
+  /** Seals with this key from now on; the others still open. Returns the key's id. Throws as `accept` does. */
   rotate(input: KeyInput): string {
     const key = new ClusterKey(input);
     this.#keys = this.#keys.filter((known) => !known.equals(key));
     return this.#insert(key, 0);
   }
 
-  /** Forgets a key: what it sealed does not open any more. The newest can not be retired; true if the key was known. */
+  /**
+   * Forgets the key with that id (hexadecimal): what it sealed does not open any more. True if the key was known. Throws
+   * `RangeError` for the newest, which can not be retired.
+   */
   retire(id: string): boolean {
     if (id === this.newest.idText) throw new RangeError(`key ${id} is the one that seals: rotate first`);
     const left = this.#keys.filter((key) => key.idText !== id);
@@ -135,6 +143,7 @@ export class KeyRing {
     };
   }
 
+  /** Ids only: a ring that gets into a log tells no key. */
   toJSON(): { keys: { id: string }[] } {
     return { keys: this.#keys.map((key) => key.toJSON()) };
   }
