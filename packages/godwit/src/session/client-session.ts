@@ -113,7 +113,8 @@ export class ClientSession {
   #state: ClientState = 'opening';
   #epoch = 0;
   #secret: Uint8Array | undefined;
-  #triggerKey: Uint8Array | undefined;
+  /** The newest trigger key and the one before it: while a cluster rotates its keys, servers use either. */
+  #triggerKeys: { readonly id: string; readonly key: Uint8Array }[] = [];
   #lastTrigger = { epoch: 0, counter: -1 };
   #attachment: Attachment | undefined;
   #attempt: Attempt | undefined;
@@ -402,6 +403,7 @@ export class ClientSession {
       case 'support':
         this.#verified(carrierId, 'support', frame, [], () => {
           this.#takeServers(frame.servers);
+          this.#takeTriggerKey(frame);
         });
         return;
       case 'trigger':
@@ -553,9 +555,7 @@ export class ClientSession {
     this.#streams.setDelivery(frame.delivery as Delivery);
     this.#streams.send.grant(frame.credit);
     this.#takeServers(frame.servers);
-    this.#crypto.ask({ op: 'unmaskTriggerKey', secret: this.#secret, keyId: frame.triggerKeyId, masked: frame.triggerKey }, ({ key }) => {
-      this.#triggerKey = key;
-    });
+    this.#takeTriggerKey(frame);
     this.#vitals.attached(now);
     this.#armDetect(now);
     this.#events.push({ type: 'connected', serverName: server.name });
@@ -594,15 +594,32 @@ export class ClientSession {
   /** A TRIGGER for this session, in-band or over a standby (paper §3.1, protocol.md §5.10). */
   handleTrigger(now: number, frame: Frame<'trigger'>): void {
     this.#now = now;
-    const key = this.#triggerKey;
-    if (this.#state !== 'attached' || !key || this.#destroyed || frame.epoch !== this.#attachment?.epoch) return;
+    if (this.#state !== 'attached' || this.#destroyed || frame.epoch !== this.#attachment?.epoch) return;
     if (this.#lastTrigger.epoch === frame.epoch && frame.counter <= this.#lastTrigger.counter) return;
-    this.#crypto.ask({ op: 'verify', secret: key, label: 'trigger', data: [macedPart(frame.payload)], mac: frame.mac }, ({ ok }) => {
-      if (!ok || this.#state !== 'attached' || frame.epoch !== this.#attachment?.epoch) return;
+    this.#verifyTrigger(frame, [...this.#triggerKeys]);
+  }
+
+  #verifyTrigger(frame: Frame<'trigger'>, keys: { readonly key: Uint8Array }[]): void {
+    const secret = keys.shift()?.key;
+    if (!secret) return; // forged, or made with a key this client has not been told of
+    this.#crypto.ask({ op: 'verify', secret, label: 'trigger', data: [macedPart(frame.payload)], mac: frame.mac }, ({ ok }) => {
+      if (this.#state !== 'attached' || frame.epoch !== this.#attachment?.epoch) return;
+      if (!ok) {
+        this.#verifyTrigger(frame, keys);
+        return;
+      }
       this.#lastTrigger = { epoch: frame.epoch, counter: frame.counter };
       const to = frame.host === '' ? undefined : { name: frame.name, host: frame.host, port: frame.port };
       if (to && sameAddress(to, this.#attachment.server)) return;
       this.#beginMigration(this.#now, frame.from === this.#attachment.server.name ? Cause.Origin : Cause.OtherServer, to, OriginState.Unknown);
+    });
+  }
+
+  #takeTriggerKey(frame: Frame<'support'>): void {
+    const id = toHex(frame.triggerKeyId);
+    if (!this.#secret || this.#triggerKeys.some((known) => known.id === id)) return;
+    this.#crypto.ask({ op: 'unmaskTriggerKey', secret: this.#secret, keyId: frame.triggerKeyId, masked: frame.triggerKey }, ({ key }) => {
+      this.#triggerKeys = [{ id, key }, ...this.#triggerKeys].slice(0, 2);
     });
   }
 

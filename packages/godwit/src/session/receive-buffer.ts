@@ -81,6 +81,8 @@ export class ReceiveBuffer {
   /** A piece of DATA. Answers the part that is new (possibly empty). Throws when the peer exceeds its credit or its FIN. */
   accept(bytes: Uint8Array): Uint8Array {
     const duplicate = Math.min(this.#received - this.#position, bytes.byteLength);
+    // The peer sends what came over an earlier carrier: it frees none of that before it hears so on this one.
+    if (duplicate > 0) this.#announced = Math.min(this.#announced, this.#position);
     this.#position += bytes.byteLength;
     const fresh = duplicate === 0 ? bytes : bytes.subarray(duplicate);
     if (fresh.byteLength === 0) return fresh;
@@ -185,6 +187,9 @@ export class ReceiveBuffer {
   reposition(offset: Offset): void {
     if (offset > this.#received) throw new ProtocolError(WireCode.Protocol, `the peer starts at offset ${offset}, but only ${this.#received} were received`);
     this.#position = offset;
+    // What the last peer was told this one does not know.
+    this.#announced = offset;
+    this.#announcedCredit = 0;
   }
 
   /** True when an ACK must go now: enough bytes came, or the peer's credit has grown by a quarter of the window. */
