@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import nodeNet from 'node:net';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import { KeyRing, connect, createServer } from 'godwit';
+import { freePorts } from './free-ports.ts';
 import { closeAll, listen, type Net } from './implementations.ts';
 
 function start(file: string, ...args: readonly string[]): ChildProcess {
@@ -16,14 +16,6 @@ function start(file: string, ...args: readonly string[]): ChildProcess {
 async function firstLine(child: ChildProcess): Promise<string> {
   const [line] = (await once(createInterface(child.stdout as NodeJS.ReadableStream), 'line')) as [string];
   return line;
-}
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<string[]> {
-  const servers = Array.from({ length: count }, () => nodeNet.createServer());
-  const ports = await Promise.all(servers.map((server) => listen(server)));
-  await Promise.all(servers.map((server) => closeAll(server)));
-  return ports.map(String);
 }
 
 describe('a client process ends by itself', () => {
