@@ -269,6 +269,15 @@ export class ServerNode {
     for (const session of this.#sessions.values()) if (session.state === 'active') this.#sendSupport(session);
   }
 
+  /** The cluster seals with another key from now on: live sessions get tickets, and trigger keys, made with it. */
+  handleKeyRotation(now: number): void {
+    this.#enter(now);
+    for (const session of this.#sessions.values()) {
+      session.refreshTicket();
+      if (session.state === 'active') this.#sendSupport(session);
+    }
+  }
+
   /** While draining, OPEN and MIGRATE are refused with "try elsewhere". */
   setDraining(now: number, draining: boolean): void {
     this.#enter(now);

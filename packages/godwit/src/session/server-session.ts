@@ -497,6 +497,13 @@ export class ServerSession {
     this.#host.ended(this, to);
   }
 
+  /** @internal The newest point is sealed again and sent again: its ticket is getting old, or its key is. */
+  refreshTicket(): void {
+    this.snapshots.refresh();
+    this.#timers.set('ticket', this.#now + this.#host.config.timers.ticketLifetimeMs / 2);
+    this.#pump();
+  }
+
   /** @internal An attach nobody confirmed, or a copy the client left behind: nothing of it may go on. */
   abandon(failure: Failure): void {
     this.#finish(failure, [], false);
@@ -871,9 +878,7 @@ export class ServerSession {
         this.#finish(this.#failure, [], true);
         return;
       case 'ticket':
-        this.snapshots.refresh();
-        this.#timers.set('ticket', this.#now + this.#host.config.timers.ticketLifetimeMs / 2);
-        this.#pump();
+        this.refreshTicket();
         return;
       case 'ping':
         this.#ping();
