@@ -1,6 +1,6 @@
 /**
  * The standbys of this process: one to each server (and service) that some session might move to, shared by all of them
- * (protocol.md §10.5). They keep no process alive.
+ * (protocol.md §5.4). They keep no process alive.
  */
 import type { Transport } from '../carriers/carrier.ts';
 import type { Candidate } from '../session/client-events.ts';

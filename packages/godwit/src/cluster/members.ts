@@ -1,4 +1,4 @@
-/** Who is in the cluster: a list, a function or a DNS name, read again and again (protocol.md §9.3). */
+/** Who is in the cluster: a list, a function or a DNS name, read again and again (protocol.md §9.5). */
 import { lookup } from 'node:dns/promises';
 import { encodeText, type ServerAddress } from '../wire/index.ts';
 
@@ -8,7 +8,7 @@ export const MEMBERS_REFRESH_MS = 10_000;
 /** Most members that a list may have; what comes behind is left out, and reported. */
 export const MAX_MEMBERS = 1024;
 
-/** Longest name and host of a member, in bytes of UTF-8 (protocol.md §4). */
+/** Longest name and host of a member, in bytes of UTF-8 (protocol.md §12.1). */
 const MAX_NAME_BYTES = 64;
 const MAX_HOST_BYTES = 128;
 

@@ -1,5 +1,5 @@
 /**
- * All links between this server and its peers (protocol.md §9.2): dialled when there is something to send, used in both
+ * All links between this server and its peers (protocol.md §9.1): dialled when there is something to send, used in both
  * directions whoever dialled. When two servers dial each other at once both links live, and each side goes on
  * sending on the one that opened first for it, so that what one side sends stays in order.
  */

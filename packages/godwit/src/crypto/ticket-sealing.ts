@@ -1,5 +1,5 @@
 /**
- * Tickets under the cluster key (protocol.md §7). A sealed head is
+ * Tickets under the cluster key (protocol.md §8.4). A sealed head is
  * `version 1 | key id 8 | session id 16 | iv 12 | ciphertext | tag 16`, of which all before the iv is the associated
  * data; a sealed body is `iv 12 | ciphertext | tag 16`, bound to its session, epoch and k.
  */

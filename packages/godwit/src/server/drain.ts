@@ -1,4 +1,4 @@
-/** Moving every session of a server away (protocol.md §10.6). */
+/** Moving every session of a server away (protocol.md §10.2). */
 import { GodwitError } from '../errors.ts';
 import type { ServerInput } from '../socket/connect-options.ts';
 import type { Server } from './server.ts';

@@ -94,7 +94,7 @@ export interface SessionInit {
   readonly service: string;
 }
 
-/** IV and tag of a sealed body (protocol.md §7). */
+/** IV and tag of a sealed body (protocol.md §8.4). */
 const SEAL_OVERHEAD_BYTES = 28;
 const MAX_TRANSMIT_BYTES = 512 * 1024;
 /** A piece of a ticket goes out after at most so many data bytes: its guaranteed share of the carrier. */

@@ -1,4 +1,4 @@
-/** The plaintext of a ticket head (protocol.md §7): everything a server needs to take a session over, but its state. */
+/** The plaintext of a ticket head (protocol.md §8.4): everything a server needs to take a session over, but its state. */
 import { MAX_TICKET_HEAD_BYTES, ProtocolError, SESSION_ID_BYTES, WireCode, decodeStruct, encodeStruct, schema } from '../wire/index.ts';
 
 const { fixed, flag, text, u16, u32, u48, u64, u8 } = schema;
