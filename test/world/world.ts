@@ -15,6 +15,9 @@ export interface WorldOptions {
   readonly latencyMs?: number;
 }
 
+/** So many things at one instant are an endless loop. */
+const MAX_STEPS_AT_ONCE = 100_000;
+
 type ServerTemplate = Omit<VirtualServerOptions, 'ring' | 'name'>;
 
 export class World {
@@ -143,25 +146,29 @@ export class World {
   /** Runs until `condition` holds; throws with the transcript when it does not within `limitMs` of virtual time. */
   until(condition: () => boolean, limitMs = 60_000, what = 'the condition'): void {
     const end = this.now + limitMs;
-    let steps = 0;
-    let at = this.now;
-    while (!condition()) {
-      const next = this.scheduler.nextAt;
-      if (this.now > at) {
-        at = this.now;
-        steps = 0;
-      }
-      steps += 1;
-      if (steps > 100_000) throw new Error(`time stands still at ${this.now}\n${this.transcript.slice(-60).join('\n')}`);
-      if (next === undefined || next > end) throw new Error(`${what} did not come true within ${limitMs} ms\n${this.transcript.slice(-60).join('\n')}`);
-      this.scheduler.step();
-    }
+    while (!condition()) if (!this.#step(end)) throw new Error(`${what} did not come true within ${limitMs} ms\n${this.story()}`);
   }
 
   run(forMs: number): void {
     const end = this.now + forMs;
-    for (let next = this.scheduler.nextAt; next !== undefined && next <= end; next = this.scheduler.nextAt) this.scheduler.step();
+    while (this.#step(end));
   }
+
+  /** The last frames that came. */
+  story(): string {
+    return this.transcript.slice(-60).join('\n');
+  }
+
+  /** Answers false when nothing is left to do by `end`. */
+  #step(end: number): boolean {
+    const next = this.scheduler.nextAt;
+    if (next === undefined || next > end) return false;
+    this.#stepsAtOnce = next > this.now ? 0 : this.#stepsAtOnce + 1;
+    if (this.#stepsAtOnce > MAX_STEPS_AT_ONCE) throw new Error(`time stands still at ${this.now}\n${this.story()}`);
+    this.scheduler.step();
+    return true;
+  }
+  #stepsAtOnce = 0;
 }
 
 export type { Delivery };

@@ -122,7 +122,7 @@ export class SnapshotSender {
   /** Enough moved, or enough time passed, since the newest point for the application to be asked for one. */
   exportDue(now: number, dataBytes: number, dataBytesAtNewest: number): boolean {
     const moved = dataBytes - dataBytesAtNewest;
-    return moved >= this.intervalBytes || (moved > 0 && now - this.#begunAt >= this.#timers.snapshotIntervalMs);
+    return moved >= this.intervalBytes || (moved > 0 && now >= this.#intervalEndsAt);
   }
 
   /** The newest point should be sealed now; `begin` must follow. */
@@ -131,12 +131,17 @@ export class SnapshotSender {
     if (this.#refresh && this.#newest !== this.#refused && this.#mayGo(this.#newest, credit)) return true;
     if (this.#next(credit) === undefined) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
-    return dataBytes - this.#begunAtBytes >= this.intervalBytes || now - this.#begunAt >= this.#timers.snapshotIntervalMs;
+    return dataBytes - this.#begunAtBytes >= this.intervalBytes || now >= this.#intervalEndsAt;
   }
 
   /** When a waiting point is due by time alone. */
   get dueAt(): number | undefined {
-    return this.isBehind && !this.isInTransit ? this.#begunAt + this.#timers.snapshotIntervalMs : undefined;
+    return this.isBehind && !this.isInTransit ? this.#intervalEndsAt : undefined;
+  }
+
+  /** The same sum wherever it is compared: a timer set to it must find it passed, whatever a difference would round to. */
+  get #intervalEndsAt(): number {
+    return this.#begunAt + this.#timers.snapshotIntervalMs;
   }
 
   begin(now: number, dataBytes: number, credit: Offset): SnapshotPoint {
