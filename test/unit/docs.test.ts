@@ -3,6 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
+import { DEFAULT_GATE_LIMITS } from '../../packages/godwit/src/server/preface-gate.ts';
+import {
+  DEFAULT_CLIENT_LIMITS,
+  DEFAULT_CLIENT_TIMERS,
+  DEFAULT_SERVER_LIMITS,
+  DEFAULT_SERVER_TIMERS,
+} from '../../packages/godwit/src/session/index.ts';
+import { makeSections } from '../../scripts/frame-tables.ts';
 import { STAGES } from '../../scripts/stages.ts';
 
 const root = dirname(dirname(import.meta.dirname));
@@ -85,6 +93,30 @@ describe('docs/protocol.md', () => {
       .map(([, number]) => number)
       .filter((number) => !sections.has(number));
     assert.deepEqual(missing, []);
+  });
+
+  test('has every limit in §12 and every timer in §13, with its default', () => {
+    const tables: readonly (readonly [chapter: number, heading: string, settings: object])[] = [
+      [12, '12.2', DEFAULT_CLIENT_LIMITS],
+      [12, '12.3', { ...DEFAULT_SERVER_LIMITS, ...DEFAULT_GATE_LIMITS }],
+      [13, '13.1', DEFAULT_CLIENT_TIMERS],
+      [13, '13.2', DEFAULT_SERVER_TIMERS],
+    ];
+    for (const [chapter, heading, settings] of tables) {
+      const text = sectionOf(protocol, chapter).split(`### ${heading} `)[1]?.split('\n### ')[0] ?? '';
+      const missing = Object.entries(settings)
+        .map(([name, value]) => `| \`${name}\` | ${(value as number).toLocaleString('en-US')} | `)
+        .filter((row) => !text.includes(row));
+      assert.deepEqual(missing, [], `§${heading}`);
+    }
+  });
+
+  test('has a place for every table that is made', () => {
+    const made = Object.keys(makeSections());
+    assert.deepEqual(
+      made.filter((name) => !protocol.includes(`<!-- ${name}:begin -->`)),
+      [],
+    );
   });
 
   test('names every code of the sources in §11, and no other', () => {
