@@ -187,7 +187,7 @@ describe('a session that moves under load', () => {
     const clients = await Promise.all(Array.from({ length: 20 }, () => open(cluster.addresses.slice(0, 1))));
     const [draining] = cluster.servers;
     assert.ok(draining !== undefined);
-    assert.deepEqual(await draining.drain(), { moved: 20, ended: 0, left: 0 });
+    assert.equal(await draining.drain(), 20);
     assert.equal([...draining.sessions].length, 0);
     for (const client of clients) {
       client.write('x');

@@ -9,7 +9,7 @@ import { freePorts } from './free-ports.ts';
 import { closeAll, listen, type Net } from './implementations.ts';
 
 function start(file: string, ...args: readonly string[]): ChildProcess {
-  const options = ['--conditions=godwit-source', `${import.meta.dirname}/children/${file}`, ...args];
+  const options = ['--conditions=godwit-source', `${import.meta.dirname}/${file}`, ...args];
   return spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
@@ -29,7 +29,7 @@ describe('a client process ends by itself', () => {
       );
       await Promise.all(servers.map((server) => once(server, 'listening')));
       const startedMs = performance.now();
-      const child = start('client.ts', task, ...ports);
+      const child = start('children/client.ts', task, ...ports);
       const [code] = (await once(child, 'exit')) as [number];
       assert.equal(code, 0);
       assert.ok(performance.now() - startedMs < 5_000);
@@ -43,7 +43,7 @@ describe('a client process ends by itself', () => {
   test('an idle connection keeps it alive, as with net', async () => {
     const server = createServer((socket) => socket.resume());
     const port = await listen(server as unknown as InstanceType<Net['Server']>);
-    const child = start('client.ts', 'idle', String(port));
+    const child = start('children/client.ts', 'idle', String(port));
     assert.equal(await firstLine(child), 'connected');
     const later = await Promise.race([
       once(child, 'exit'),
@@ -58,7 +58,7 @@ describe('a client process ends by itself', () => {
 
   test('when nobody listens it fails like net, within two seconds', async () => {
     const startedMs = performance.now();
-    const child = start('client.ts', 'fail', ...(await freePorts(1)));
+    const child = start('children/client.ts', 'fail', ...(await freePorts(1)));
     const exit = once(child, 'exit');
     assert.equal(await firstLine(child), 'ECONNREFUSED');
     assert.equal((await exit)[0], 0);
@@ -69,7 +69,7 @@ describe('a client process ends by itself', () => {
 describe('a server process is killed', () => {
   test('its only client fails within two seconds, with the code of net', async () => {
     const [port = ''] = await freePorts(1);
-    const child = start('counter.ts', '0', KeyRing.generateKey(), port);
+    const child = start('children/counter.ts', '0', KeyRing.generateKey(), port);
     assert.equal(await firstLine(child), 'listening');
     const client = connect(Number(port), '127.0.0.1');
     await once(client, 'connect');
@@ -84,7 +84,7 @@ describe('a server process is killed', () => {
   test('and nobody notices: every number comes once, in order', async () => {
     const ports = await freePorts(3);
     const key = KeyRing.generateKey();
-    const children = ports.map((_, place) => start('counter.ts', String(place), key, ...ports));
+    const children = ports.map((_, place) => start('children/counter.ts', String(place), key, ...ports));
     await Promise.all(children.map(firstLine));
     const client = connect({ servers: ports.map((port) => `127.0.0.1:${port}`) });
     const lines = createInterface(client);

@@ -11,6 +11,7 @@ import {
 import { openSession } from './connector.ts';
 import type { AnyListener, SocketEvents } from './events.ts';
 import { Inbound } from './inbound.ts';
+import { brokenPipe, notConnected, refuseUnsupported, streamOptions, writeAfterEnd } from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
 import type { Addresses, PortListener, SessionPort } from './port.ts';
 
@@ -472,43 +473,4 @@ export class Socket extends Duplex {
   override once(event: string | symbol, listener: AnyListener): this {
     return super.once(event, listener);
   }
-}
-
-function refuseUnsupported(options: object): void {
-  for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode']) {
-    if (Reflect.get(options, name))
-      throw argumentError(
-        TypeError,
-        'ERR_INVALID_ARG_VALUE',
-        `The property 'options.${name}' is not supported. Received true`,
-      );
-  }
-  for (const name of ['onread', 'fd', 'handle']) {
-    if (Reflect.get(options, name) != null)
-      throw new GodwitError('ERR_GODWIT_UNSUPPORTED', `a migratory connection has no "${name}"`);
-  }
-}
-
-/** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */
-function streamOptions(options: SocketOptions): object {
-  const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
-  const given = { highWaterMark, readableHighWaterMark, writableHighWaterMark };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-function notConnected(): GodwitError {
-  return new GodwitError('ERR_GODWIT_NOT_CONNECTED', 'the socket has no session');
-}
-
-function brokenPipe(): GodwitError {
-  return new GodwitError('EPIPE', 'This socket has been ended by the other party', { syscall: 'write' });
-}
-
-/** Takes the place of `write` once the peer has ended, as in net: the error says why, not just that the stream ended. */
-function writeAfterEnd(this: Socket, _chunk: unknown, ...rest: unknown[]): boolean {
-  const error = brokenPipe();
-  const callback = rest.find((argument) => typeof argument === 'function') as WriteCallback | undefined;
-  if (callback !== undefined) process.nextTick(callback, error);
-  this.destroy(error);
-  return false;
 }
