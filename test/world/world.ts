@@ -29,6 +29,8 @@ export class World {
   /** How often each frame went which way. */
   readonly frames = new Map<string, number>();
   readonly latencyMs: number;
+  /** Sees every new carrier before a byte is on it. */
+  onDial: ((to: string, pipe: Pipe) => void) | undefined;
   readonly #templates = new Map<string, ServerTemplate>();
   /** Pairs of names that can't reach each other: `a>b` drops what a sends to b. */
   readonly #partitions = new Set<string>();
@@ -123,6 +125,7 @@ export class World {
       }
       const pipe = new Pipe(this.scheduler, () => this.latencyMs);
       this.pipes.push(pipe);
+      this.onDial?.(to, pipe);
       server.accept(pipe);
       done(pipe);
     });

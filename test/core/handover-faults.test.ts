@@ -1,0 +1,104 @@
+/** Every fault at every instant of a planned migration: the transfer stays exact, and nothing is left over (I1, I6). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Delivery } from '../../packages/godwit/src/wire/index.ts';
+import { MODES, Scenario } from '../world/scenario.ts';
+
+const LENGTH = 150_000;
+const TRIGGER_AT_BYTES = 40_000;
+
+function begin(delivery: Delivery): Scenario {
+  const scenario = new Scenario({ delivery, length: LENGTH, client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 65536, sendBufferBytes: 32768 } } });
+  scenario.untilReceived(TRIGGER_AT_BYTES);
+  return scenario;
+}
+
+/** The names of both servers, and the instants at which anything arrives from the trigger until all is settled. */
+function rehearse(delivery: Delivery): { from: string; to: string; instants: number[] } {
+  const scenario = begin(delivery);
+  const from = scenario.client.session.serverName;
+  const to = from === 'a' ? 'b' : 'a';
+  const start = scenario.world.now;
+  scenario.trigger(to);
+  scenario.untilMigrated(1);
+  scenario.world.run(10);
+  const end = scenario.world.now;
+  scenario.finishExactly();
+  const times = scenario.world.transcript.map((line) => Number(line.split(' ')[0])).filter((at) => at >= start && at <= end);
+  const distinct = [...new Set(times)];
+  return { from, to, instants: distinct.flatMap((at) => [at - start, at - start + 0.01]) };
+}
+
+interface Fault {
+  readonly name: string;
+  readonly run: (scenario: Scenario, from: string, to: string) => void;
+}
+
+const faults: readonly Fault[] = [
+  { name: 'the origin dies', run: ({ world }, from) => world.server(from).kill() },
+  { name: "the origin's machine vanishes", run: ({ world }, from) => world.server(from).kill(true) },
+  { name: 'the destination dies', run: ({ world }, _, to) => world.server(to).kill() },
+  { name: "the destination's machine vanishes", run: ({ world }, _, to) => world.server(to).kill(true) },
+  {
+    name: 'the destination dies and is back at once',
+    run: ({ world }, _, to) => {
+      world.server(to).kill();
+      world.start(to);
+    },
+  },
+  {
+    name: 'the origin dies and is back at once',
+    run: ({ world }, from) => {
+      world.server(from).kill();
+      world.start(from);
+    },
+  },
+  {
+    name: 'the destination is stopped for a while',
+    run: ({ world }, _, to) => {
+      const server = world.server(to);
+      server.suspend();
+      world.scheduler.after(6000, () => {
+        server.resume();
+      });
+    },
+  },
+  {
+    name: 'the origin is stopped for a while',
+    run: ({ world }, from) => {
+      const server = world.server(from);
+      server.suspend();
+      world.scheduler.after(6000, () => {
+        server.resume();
+      });
+    },
+  },
+  { name: 'the two servers lose sight of each other', run: ({ world }, from, to) => world.partition(from, to) },
+  { name: "the client's carrier to the origin breaks", run: ({ client }, from) => client.pipesTo(from).forEach((pipe) => pipe.cut()) },
+  { name: "the client's carrier to the destination breaks", run: ({ client }, _, to) => client.pipesTo(to).forEach((pipe) => pipe.cut()) },
+  { name: 'all carriers break', run: ({ world }) => world.pipes.forEach((pipe) => pipe.cut()) },
+];
+
+for (const mode of MODES) {
+  const { from, to, instants } = rehearse(mode.delivery);
+  for (const fault of faults) {
+    test(`${fault.name} at any instant of a planned migration (${mode.name})`, () => {
+      assert.ok(instants.length >= 16);
+      const failures: string[] = [];
+      for (const instant of instants) {
+        try {
+          const scenario = begin(mode.delivery);
+          scenario.trigger(to);
+          scenario.world.scheduler.after(instant, () => {
+            fault.run(scenario, from, to);
+          });
+          scenario.world.run(50);
+          scenario.finishExactly();
+        } catch (error) {
+          failures.push(`${instant} ms after the trigger: ${(error as Error).stack}`);
+        }
+      }
+      assert.equal(failures.length, 0, failures.join('\n'));
+    });
+  }
+}
