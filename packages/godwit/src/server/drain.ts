@@ -13,6 +13,7 @@ const ATTEMPTS_MAX = 5;
 /** Between two attempts of a session, in milliseconds. */
 const RETRY_MS = 200;
 
+/** Options of `Server#drain`. */
 export interface DrainOptions {
   /** When to stop waiting, in milliseconds. Default 30,000. */
   readonly timeoutMs?: number;

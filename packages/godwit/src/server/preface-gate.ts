@@ -11,6 +11,7 @@ import {
   mayBePreface,
 } from '../wire/index.ts';
 
+/** What holds for carriers that have not said yet who they are. */
 export interface GateLimits {
   /** A carrier whose preface has not come after this time is closed, in milliseconds. Default 5,000. */
   readonly prefaceTimeoutMs: number;

@@ -30,6 +30,10 @@ export interface Hold extends Disposable {
   (): void;
 }
 
+/**
+ * A connection as the server's application has it. It may have begun elsewhere: then `restored` is true, and `importState`
+ * answers what it goes on from.
+ */
 export class ServerSocket extends Socket {
   /** True when the session was restored, here, from another server or another run: `importState` says from what. */
   readonly restored: boolean;
@@ -135,22 +139,27 @@ export class ServerSocket extends Socket {
 
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
 
+  /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
     this.#exporter.consumedUnknown('pipe');
     return super.pipe(destination, options);
   }
+  /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override setEncoding(encoding: BufferEncoding): this {
     this.#exporter.consumedUnknown('setEncoding');
     return super.setEncoding(encoding);
   }
+  /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override unshift(chunk: unknown, encoding?: BufferEncoding): void {
     this.#exporter.consumedUnknown('unshift');
     super.unshift(chunk, encoding);
   }
+  /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override [Symbol.asyncIterator](): ReturnType<Readable[typeof Symbol.asyncIterator]> {
     this.#exporter.consumedUnknown('asynchronous iteration');
     return super[Symbol.asyncIterator]();
   }
+  /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override iterator(options?: { destroyOnReturn?: boolean }): ReturnType<Readable['iterator']> {
     this.#exporter.consumedUnknown('asynchronous iteration');
     return super.iterator(options);

@@ -13,6 +13,7 @@ import { Deadline, now } from '../socket/timers.ts';
 /** How often an exporter that answered "not now" is asked again while its session waits to move, in milliseconds. */
 const RETRY_MS = 20;
 
+/** Options of `ServerSocket#exportState`. */
 export interface ExportOptions {
   /** Input offset in the session that the application has really consumed. Between the last snapshot's and what was handed out. */
   readonly bytesConsumed?: number;
@@ -22,6 +23,7 @@ export interface ExportOptions {
 export type ExportedState =
   Uint8Array | string | { readonly state: Uint8Array | string; readonly bytesConsumed?: number } | undefined;
 
+/** Answers the state as it is at this moment, synchronously; see `ServerSocket#onExportState`. */
 export type Exporter = () => ExportedState;
 
 interface Pending {

@@ -14,10 +14,13 @@ export interface SocketOptions {
   readonly allowHalfOpen?: boolean;
   /** Bytes the stream buffers in each direction before it asks to wait. Default 65,536. */
   readonly highWaterMark?: number;
+  /** The same for reading alone. */
   readonly readableHighWaterMark?: number;
+  /** The same for writing alone. */
   readonly writableHighWaterMark?: number;
   /** Default true, unlike net: carriers batch by themselves. */
   readonly noDelay?: boolean;
+  /** Of the carriers. Default false. */
   readonly keepAlive?: boolean;
   /** Milliseconds. Default 0: the operating system's. */
   readonly keepAliveInitialDelay?: number;
@@ -29,6 +32,7 @@ export interface SocketOptions {
 
 /** Options of `connect`. One of `port` and `servers` is required. */
 export interface ConnectOptions extends SocketOptions {
+  /** 0 … 65,535, or its decimal text. */
   readonly port?: number | string;
   /** Default `localhost`. */
   readonly host?: string;
@@ -36,9 +40,13 @@ export interface ConnectOptions extends SocketOptions {
   readonly servers?: readonly ServerInput[];
   /** Not supported: throws ERR_GODWIT_UNSUPPORTED. */
   readonly path?: string;
+  /** As in net, for every carrier. */
   readonly localAddress?: string;
+  /** As in net, for every carrier; two carriers at once cannot have it. */
   readonly localPort?: number;
+  /** As in net: 4, 6, or 0 for both. Default 0. */
   readonly family?: number;
+  /** As in net. Default node's `dns.lookup`. */
   readonly lookup?: LookupFunction;
   /** As `setTimeout` after creation, in milliseconds. */
   readonly timeout?: number;

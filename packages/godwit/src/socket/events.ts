@@ -4,15 +4,19 @@ import type { Candidate, MigrationReport } from '../session/client-events.ts';
 
 /** Events of `Socket`: those of net.Socket, and the ones about moving. */
 export interface SocketEvents {
+  /** The socket is over; `hadError` when an 'error' came before. */
   readonly close: [hadError: boolean];
+  /** The session is established; client end only. */
   readonly connect: [];
   readonly data: [chunk: Buffer];
   readonly drain: [];
   readonly end: [];
+  /** A `GodwitError`, or an error of the stream. */
   readonly error: [error: Error];
   readonly finish: [];
   readonly readable: [];
   readonly ready: [];
+  /** Nothing was read or written for as long as `setTimeout` says. */
   readonly timeout: [];
   /** The session is looking for another server, or for its own again; `to` is undefined while none is chosen. */
   readonly migrating: [

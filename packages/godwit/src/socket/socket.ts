@@ -32,6 +32,7 @@ interface Waiting {
 export class Socket extends Duplex {
   /** True: this connection can move. net's sockets have no such property. */
   readonly migratory = true;
+  /** From `connect()` to 'connect'. */
   connecting = false;
   /** What `setTimeout` was given, in milliseconds; undefined before. */
   timeout: number | undefined;
@@ -374,12 +375,15 @@ export class Socket extends Duplex {
     const { localAddress: address, localFamily: family = 'IPv4', localPort: port = 0 } = this.#addresses;
     return this.#port === undefined || address === undefined ? {} : { address, family, port };
   }
+  /** As of the carrier the connection was made over. */
   get localAddress(): string | undefined {
     return this.#addresses.localAddress;
   }
+  /** As `localAddress`. */
   get localPort(): number | undefined {
     return this.#addresses.localPort;
   }
+  /** As `localAddress`. */
   get localFamily(): string | undefined {
     return this.#addresses.localFamily;
   }
@@ -387,9 +391,11 @@ export class Socket extends Duplex {
   get remoteAddress(): string | undefined {
     return this.#addresses.remoteAddress;
   }
+  /** As `remoteAddress`. */
   get remotePort(): number | undefined {
     return this.#addresses.remotePort;
   }
+  /** As `remoteAddress`. */
   get remoteFamily(): string | undefined {
     return this.#addresses.remoteFamily;
   }
@@ -405,9 +411,11 @@ export class Socket extends Duplex {
   get bufferSize(): number | undefined {
     return this.#port === undefined ? undefined : this.writableLength;
   }
+  /** True until 'connect', and after the end. */
   get pending(): boolean {
     return this.#port === undefined || this.connecting;
   }
+  /** As in net. */
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
     if (this.connecting) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
