@@ -13,7 +13,7 @@ function writeRecords(count: number): Buffer[] {
   const noise = bytesFromSeed(5, 2 * PAYLOAD_MAX_BYTES);
   const writer = new RecordWriter({
     payloadBytes: () => 1 + draw.below(PAYLOAD_MAX_BYTES),
-    fill: (payload) => void payload.set(noise.subarray(draw.below(100)).subarray(0, payload.length)),
+    fill: (payload) => payload.set(noise.subarray(draw.below(100)).subarray(0, payload.length)),
   });
   return Array.from({ length: count }, () => writer.next());
 }

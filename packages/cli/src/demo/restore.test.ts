@@ -154,7 +154,7 @@ async function liveThrough(
     const socket = new FakeSocket(start, input);
     serve(socket);
     for (
-      let left = life < DEATHS ? 1 + draw.below(14) : Infinity;
+      let left = life < DEATHS ? 1 + draw.below(14) : LAST_LIFE_TURNS;
       left > 0 && !socket.writableFinished;
       left--
     ) {

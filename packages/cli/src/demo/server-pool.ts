@@ -118,7 +118,7 @@ export class ServerPool {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all(this.#slots.map(({ child }) => child && killChild(child)));
+    await Promise.all(this.#slots.flatMap(({ child }) => (child === undefined ? [] : [killChild(child)])));
   }
 
   /** The end of a server's log. */
