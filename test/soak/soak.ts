@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'godwit';
+import type { MigrationPhases } from 'godwit';
 import { Draw, bytesFromSeed } from '../../packages/cli/src/demo/choices.ts';
 import { NO_FAULTS, addVerdicts } from '../../packages/cli/src/demo/comparer.ts';
 import type { Verdict } from '../../packages/cli/src/demo/comparer.ts';
@@ -63,6 +64,8 @@ export interface SoakResult {
   readonly kills: { readonly issued: number; readonly counted: number };
   /** The client's longest gap between delivered bytes around each kill that counts. */
   readonly blackoutMs: Spread & { readonly replay: Spread; readonly commit: Spread };
+  /** Medians of what those migrations were made of. */
+  readonly phasesMs: Readonly<Record<keyof MigrationPhases, number | null>>;
   /** The same for plain node:net: notice the reset, connect elsewhere, get a first byte. */
   readonly floorMs: Spread;
   readonly seconds: number;
@@ -127,6 +130,7 @@ interface Outcome {
   readonly killed: boolean;
   /** The kill counts, and this is what it cost. */
   readonly blackoutMs: number | undefined;
+  readonly phases: MigrationPhases | undefined;
   /** Why the run did not end, or what was wrong with what arrived. */
   readonly problem: string | undefined;
   readonly aborted: boolean;
@@ -151,7 +155,7 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
   const gaps = new GapMeter();
   let delivered = 0;
   let victim: { readonly name: string; readonly pid: number } | undefined;
-  let followed = false;
+  let phases: MigrationPhases | undefined;
   let blackoutMs: number | undefined;
 
   const kill = (): void => {
@@ -159,8 +163,8 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     pool.kill(victim.name);
     gaps.open();
   };
-  socket.on('migrated', ({ to }) => {
-    if (victim !== undefined && pool.get(to).pid !== victim.pid) followed = true;
+  socket.on('migrated', (report) => {
+    if (victim !== undefined && pool.get(report.to).pid !== victim.pid) phases ??= report.phases;
   });
   const onProgress = (down: number): void => {
     if (down === delivered) return;
@@ -168,7 +172,7 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     gaps.deliver(performance.now());
     if (victim === undefined && down >= killAt) kill();
     // What follows the last byte waits for the other direction: that is no blackout.
-    if (down >= bytes && followed) blackoutMs ??= gaps.close();
+    if (down >= bytes && phases !== undefined) blackoutMs ??= gaps.close();
   };
   const limit = setTimeout(
     () => socket.destroy(new Error(`not done within ${RUN_LIMIT_MS / 1000} s, at byte ${delivered}`)),
@@ -184,7 +188,7 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     const problem = sound
       ? undefined
       : `${lost} lost, ${duplicated} duplicated, ${corrupt} corrupt, hashes ${hashesAgree ? 'agree' : 'differ'}`;
-    return { delivery, verdict, hashesAgree, killed: killed(), blackoutMs, problem, aborted: false };
+    return { delivery, verdict, hashesAgree, killed: killed(), blackoutMs, phases, problem, aborted: false };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const problem = `${code ?? 'error'}: ${message} (killed at byte ${killAt}, seed ${seed})`;
@@ -194,6 +198,7 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
       hashesAgree: true,
       killed: killed(),
       blackoutMs: undefined,
+      phases: undefined,
       problem,
       aborted: true,
     };
@@ -217,6 +222,10 @@ function summarize(
     counting
       .filter((outcome) => delivery === undefined || outcome.delivery === delivery)
       .map(({ blackoutMs }) => blackoutMs ?? 0);
+  const medianOf = (phase: keyof MigrationPhases): number | null => {
+    const values = counting.map(({ phases }) => phases?.[phase]).filter((value) => value !== undefined);
+    return toTenth(percentile(values, 50));
+  };
   return {
     runs: outcomes.length,
     seed,
@@ -231,6 +240,12 @@ function summarize(
       ...spreadOf(blackoutsOf()),
       replay: spreadOf(blackoutsOf('replay')),
       commit: spreadOf(blackoutsOf('commit')),
+    },
+    phasesMs: {
+      detect: medianOf('detect'),
+      connect: medianOf('connect'),
+      attach: medianOf('attach'),
+      firstByte: medianOf('firstByte'),
     },
     floorMs: spreadOf(floors),
     seconds,
