@@ -140,7 +140,7 @@ for (const { name, net } of IMPLEMENTATIONS) {
 
     test('a request that the server resets fails with ECONNRESET', async () => {
       const { server, agent, port } = await serve(net, (incoming) => {
-        (incoming.socket).resetAndDestroy();
+        incoming.socket.resetAndDestroy();
       });
       await assert.rejects(request(agent, port, {}), { code: 'ECONNRESET' });
       agent.destroy();

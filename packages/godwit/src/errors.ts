@@ -36,6 +36,7 @@ export const ERROR_CODES = {
     'A snapshot was exported without `bytesConsumed` where buffers of the application lie between socket and consumer.',
   ERR_GODWIT_EXPORT_INVALID: 'An exporter answered something that is no state, such as a promise.',
   ERR_GODWIT_UNSUPPORTED: 'An option or call of net that a migratory connection can not have.',
+  ERR_GODWIT_MEMBERS: 'The list of members could not be read; it stays as it was.',
   ERR_GODWIT_NO_SERVER: 'No other server is known, or none could be reached.',
   ERR_GODWIT_NO_SUCH_SESSION: 'No session with this id lives here.',
   ERR_GODWIT_NOT_CONNECTED: 'The socket has no session yet, or none any more.',

@@ -50,7 +50,9 @@ export { BoundSocket, _createServerHandle, _normalizeArgs };
 
 export { GodwitError, ERROR_CODES, type GodwitErrorCode, type SystemErrorPlace } from './errors.ts';
 export { KeyRing, type KeyInput } from './crypto/index.ts';
+export { MemoryNetwork } from './carriers/memory.ts';
 export { TcpTransport } from './carriers/tcp.ts';
+export type { MemberInput, MembersOption } from './cluster/members.ts';
 export type {
   Carrier,
   CarrierClosed,

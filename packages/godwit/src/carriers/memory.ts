@@ -151,18 +151,18 @@ export class MemoryCarrier implements Carrier {
   }
 
   #deliver(): void {
-    const handlers = this.#handlers;
-    if (handlers === undefined || this.#reported) return;
+    if (this.#handlers === undefined || this.#reported) return;
     while (this.#incoming.length > 0 && !this.#isStopped()) {
       const chunk = this.#incoming.shift() as Uint8Array;
       this.#incomingBytes -= chunk.byteLength;
-      handlers.onData(chunk);
+      // Looked up for each chunk: the carrier may be handed over in between.
+      this.#handlers.onData(chunk);
     }
     if (this.#incoming.length === 0 && !this.#isStopped()) this.#closed = this.#incomingEnd;
     if (this.#closed !== undefined) {
       this.#reported = true;
       this.onceClosed?.();
-      handlers.onClose(this.#closed);
+      this.#handlers.onClose(this.#closed);
     }
     if (this.#peerAwaitsDrain && this.#incomingBytes === 0) {
       this.#peerAwaitsDrain = false;

@@ -32,7 +32,6 @@ export interface NodeSettings {
   readonly keys: KeyRing;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
-  readonly servers: readonly ServerAddress[];
   readonly canRestore: ((schema: number) => boolean) | undefined;
 }
 
@@ -59,6 +58,7 @@ export class NodeDriver {
   readonly #node: ServerNode;
   readonly #driver: CarrierDriver;
   readonly #crypto: NodeCrypto;
+  #members: readonly ServerAddress[] = [];
   readonly #entries = new Map<ServerSession, Entry>();
 
   constructor(settings: NodeSettings, hooks: NodeHooks) {
@@ -68,6 +68,7 @@ export class NodeDriver {
     this.#crypto = new NodeCrypto({ ring: settings.keys });
     this.#node = new ServerNode({
       ...settings,
+      servers: [this.address],
       keyShare: () => this.#crypto.keyShare(),
       random,
       crc32,
@@ -144,7 +145,7 @@ export class NodeDriver {
       typeof to === 'string'
         ? server.name === to || `${server.host}:${server.port}` === to
         : server.name === to.name || (server.host === to.host && server.port === to.port);
-    const found = [this.address, ...this.#settings.servers].find(matches);
+    const found = [this.address, ...this.#members].find(matches);
     if (found !== undefined) return found;
     if (typeof to !== 'string' && to.host !== '') return to;
     throw new GodwitError(
@@ -167,9 +168,14 @@ export class NodeDriver {
 
   // --- Cluster --------------------------------------------------------------------------------------------------
 
-  setServers(servers: readonly ServerAddress[]): void {
-    this.#node.setServers(now(), servers);
+  /** The other servers of the cluster, as they are now. */
+  setMembers(members: readonly ServerAddress[]): void {
+    this.#members = members;
+    this.#node.setServers(now(), [this.address, ...members]);
     this.#driver.schedule();
+  }
+  get members(): readonly ServerAddress[] {
+    return this.#members;
   }
   setDraining(draining: boolean): void {
     this.#node.setDraining(now(), draining);

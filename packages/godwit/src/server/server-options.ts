@@ -1,4 +1,7 @@
 /** What `createServer` takes, and what becomes of it. */
+import type { Transport } from '../carriers/carrier.ts';
+import { TcpTransport } from '../carriers/tcp.ts';
+import { Members, type MembersOption } from '../cluster/members.ts';
 import { KeyRing, type KeyInput } from '../crypto/index.ts';
 import { argumentError } from '../errors.ts';
 import {
@@ -7,10 +10,11 @@ import {
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
-import { readServer, type ServerInput } from '../socket/connect-options.ts';
-import { Delivery, type ServerAddress } from '../wire/index.ts';
+import { readServer } from '../socket/connect-options.ts';
+import { Delivery } from '../wire/index.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
 
+/** Options of `createServer`; all have a default. */
 export interface ServerOptions {
   /**
    * The keys of the cluster, newest first, or a ring of them: 32 bytes each, or their hexadecimal or base64 text. The
@@ -18,8 +22,11 @@ export interface ServerOptions {
    * server can take them over.
    */
   readonly keys?: KeyRing | KeyInput | readonly KeyInput[];
-  /** The other servers of the cluster; this one may be among them. */
-  readonly members?: readonly ServerInput[];
+  /**
+   * The other servers of the cluster; this one may be among them. A list, or a function or DNS name (`dns:host:port`) that
+   * is asked again every ten seconds.
+   */
+  readonly members?: MembersOption;
   /**
    * `replay` (default): between snapshots the output is a function of the input bytes and the state. `commit`: output
    * counts only together with a snapshot, so the application need not be deterministic.
@@ -47,16 +54,21 @@ export interface ServerOptions {
   readonly highWaterMark?: number;
   /** Of the carriers. Default true. */
   readonly noDelay?: boolean;
+  /** Of the carriers. Default false. */
   readonly keepAlive?: boolean;
   /** Milliseconds. Default 0: the operating system's. */
   readonly keepAliveInitialDelay?: number;
+  /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
   readonly limits?: Partial<ServerLimits & GateLimits>;
+  /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
   readonly timers?: Partial<ServerTimers>;
+  /** How clients and peers reach this server, and it them. Default TCP. */
+  readonly transport?: Transport;
 }
 
 export interface ServerSettings {
   readonly keys: KeyRing;
-  readonly members: readonly ServerAddress[];
+  readonly members: MembersOption;
   readonly delivery: Delivery;
   readonly service: string;
   readonly name: string | undefined;
@@ -68,6 +80,7 @@ export interface ServerSettings {
     ServerOptions,
     'allowHalfOpen' | 'highWaterMark' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'
   >;
+  readonly transport: Transport;
   readonly gate: GateLimits;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
@@ -95,7 +108,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     );
   return {
     keys: options.keys === undefined ? KeyRing.generate() : KeyRing.from(options.keys),
-    members: (options.members ?? []).map(readMember),
+    members: checkMembers(options.members ?? []),
     delivery: delivery === 'commit' ? Delivery.Commit : Delivery.Replay,
     service,
     name,
@@ -104,16 +117,17 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     canRestore: options.canRestore,
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
+    transport: options.transport ?? new TcpTransport(),
     gate: { ...DEFAULT_GATE_LIMITS, ...limits },
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
 }
 
-/** A member without a name is called by its address, as it calls itself by default. */
-function readMember(input: ServerInput): ServerAddress {
-  const { name, host, port } = readServer(input);
-  return { name: name === '' ? `${host}:${port}` : name, host, port };
+/** Throws what `Members` throws, at once rather than when the server listens. */
+function checkMembers(members: MembersOption): MembersOption {
+  new Members(members, { self: () => ({ name: '', host: '', port: 0 }), onChange: () => undefined }).close();
+  return members;
 }
 
 function readAdvertise(advertise: ServerOptions['advertise']): ServerSettings['advertise'] {

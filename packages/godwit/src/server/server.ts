@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Carrier, Listener } from '../carriers/carrier.ts';
-import { TcpTransport } from '../carriers/tcp.ts';
+import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
@@ -36,19 +36,26 @@ export interface Refusal {
   readonly remotePort: number | undefined;
 }
 
+/** Events of `Server`: those of net.Server, and 'refused'. */
 export interface ServerEvents {
+  /** It was closed, and its last session has ended. */
   readonly close: [];
   /** A session starts here: a new one, or one that is restored (`socket.restored`). */
   readonly connection: [socket: ServerSocket];
+  /** `maxConnections` turned a new session away. */
   readonly drop: [dropped?: DropArgument];
+  /** It could not listen. */
   readonly error: [error: Error];
   readonly listening: [];
+  /** Somebody connected who is no client, or none of this server's. */
   readonly refused: [refusal: Refusal];
 }
 
+/** Counts of a server, as of now. */
 export interface ServerStats {
   /** Sessions whose sockets are open. */
   readonly sessions: number;
+  /** Carriers that have said who they are: of sessions, standbys, and sessions to be. */
   readonly carriers: number;
   /** Carriers that have not said yet who they are. */
   readonly halfOpen: number;
@@ -56,8 +63,11 @@ export interface ServerStats {
   readonly tombstones: number;
   /** Since the start: sessions that began here, those restored among them, and those that moved away. */
   readonly accepted: number;
+  /** Of these, those that came from another server or another run. */
   readonly restored: number;
+  /** Sessions that have moved to another server. */
   readonly movedAway: number;
+  /** Times that 'refused' was emitted. */
   readonly refused: number;
 }
 
@@ -65,13 +75,13 @@ export interface ServerStats {
 interface Running {
   readonly driver: NodeDriver;
   readonly peers: PeerLinks;
+  readonly members: Members;
 }
 
 export class Server extends EventEmitter {
   /** Connections beyond this are closed with a 'drop' event. Restored sessions are never turned away. */
   maxConnections: number | undefined;
   readonly #settings: ServerSettings;
-  readonly #transport = new TcpTransport();
   readonly #gate: PrefaceGate;
   readonly #sockets = new Set<ServerSocket>();
   #listener: Listener | undefined;
@@ -121,7 +131,7 @@ export class Server extends EventEmitter {
       );
     if (listener !== undefined) this.once('listening', listener);
     this.#closing = false;
-    const opened = this.#transport.listen(
+    const opened = this.#settings.transport.listen(
       { args },
       {
         onCarrier: (carrier) => this.#onCarrier(carrier),
@@ -142,6 +152,7 @@ export class Server extends EventEmitter {
     return this;
   }
 
+  /** From 'listening' to `close`. */
   get listening(): boolean {
     return this.#listener?.listening ?? false;
   }
@@ -184,16 +195,19 @@ export class Server extends EventEmitter {
     });
   }
 
+  /** The number of sessions that live here. */
   getConnections(callback: (error: Error | null, count: number) => void): this {
     process.nextTick(callback, null, this.#sockets.size);
     return this;
   }
 
+  /** The server keeps the process alive again, which it does from the start. */
   ref(): this {
     this.#referenced = true;
     this.#listener?.ref();
     return this;
   }
+  /** The server no longer keeps the process alive; its sessions do. */
   unref(): this {
     this.#referenced = false;
     this.#listener?.unref();
@@ -207,6 +221,7 @@ export class Server extends EventEmitter {
     return [...this.#sockets];
   }
 
+  /** Counts, for logs and metrics. */
   get stats(): ServerStats {
     return {
       ...this.#counts,
@@ -268,20 +283,19 @@ export class Server extends EventEmitter {
   #start(listener: Listener): Running {
     const settings = this.#settings;
     const { host, port } = advertisedAddress(settings.advertise, listener.address());
-    const name = settings.name ?? `${host}:${port}`;
-    const self = { name, host, port };
+    // Unnamed, it is called as its peers call it.
+    const self = parseMember({ name: settings.name, host, port });
     const peers = new PeerLinks({
       ring: settings.keys,
-      transport: this.#transport,
+      transport: settings.transport,
       self: () => self,
       onFrame: (peer, frame) => driver.handlePeerFrame(peer, frame),
       onLost: (peerName) => driver.handlePeerLost(peerName),
       onFailure: ({ code, message, remoteAddress }) =>
         this.#report({ code, message, remoteAddress, remotePort: undefined }),
     });
-    const servers = [self, ...settings.members.filter((member) => member.name !== name)];
     const driver = new NodeDriver(
-      { ...settings, ...self, servers },
+      { ...settings, ...self },
       {
         createSocket: (source) => this.#createSocket(source),
         announce: (socket) => this.#announce(socket),
@@ -289,7 +303,13 @@ export class Server extends EventEmitter {
         peerSend: (peer, bytes) => peers.send(peer, bytes),
       },
     );
-    return { driver, peers };
+    const members = new Members(settings.members, {
+      self: () => self,
+      onChange: (list) => driver.setMembers(list),
+      onError: ({ message }) => this.#onRefused({ code: 'ERR_GODWIT_MEMBERS', message }, undefined),
+    });
+    void members.start();
+    return { driver, peers, members };
   }
 
   #onCarrier(carrier: Carrier): void {
@@ -341,6 +361,7 @@ export class Server extends EventEmitter {
     // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
     this.#running?.driver.closeStandbys();
     this.#running?.peers.close();
+    this.#running?.members.close();
     this.#running = undefined;
     process.nextTick(() => this.emit('close'));
   }
@@ -356,11 +377,7 @@ export class Server extends EventEmitter {
   }
 
   #otherServers(): readonly string[] {
-    const own = this.#running?.driver.address;
-    // A member that was given as `host:port` is called so, whatever name it gave itself.
-    const isOwn = (server: { name: string; host: string; port: number }): boolean =>
-      server.name === own?.name || (server.host === own?.host && server.port === own.port);
-    return this.#settings.members.filter((server) => !isOwn(server)).map(({ name }) => name);
+    return (this.#running?.driver.members ?? []).map(({ name }) => name);
   }
 
   #closeOnAbort(signal: AbortSignal): void {
