@@ -18,7 +18,7 @@ export interface WorldOptions {
 /** So many things at one instant are an endless loop. */
 const MAX_STEPS_AT_ONCE = 100_000;
 
-type ServerTemplate = Omit<VirtualServerOptions, 'ring' | 'name'>;
+type ServerTemplate = Omit<VirtualServerOptions, 'ring' | 'name'> & { readonly ring?: KeyRing };
 
 export class World {
   readonly scheduler = new Scheduler();
@@ -84,7 +84,7 @@ export class World {
   start(name: string, change: Partial<ServerTemplate> = {}): VirtualServer {
     const template = this.#templates.get(name);
     if (!template) throw new Error(`no server ${name}`);
-    const server = new VirtualServer(this, { ...template, ...change, name, ring: this.ring });
+    const server = new VirtualServer(this, { ring: this.ring, ...template, ...change, name });
     this.servers.set(name, server);
     return server;
   }

@@ -684,7 +684,10 @@ export class ClientSession {
     this.#timers.cancel('attach');
     if (!attempt.mustSucceed) this.#giveBack(now, attempt);
     else if (!this.#timers.has('retry')) {
-      const pause = Math.min(this.#config.timers.retryMaxMs, this.#config.timers.retryMinMs * 2 ** Math.min(attempt.rounds, 16));
+      const { retryMinMs, retryMaxMs, giveUpSingleServerMs } = this.#config.timers;
+      // A single server gets little time to come back: the pauses between two looks must not use it up.
+      const longest = this.#servers.length < 2 ? Math.min(retryMaxMs, giveUpSingleServerMs / 10) : retryMaxMs;
+      const pause = Math.min(longest, retryMinMs * 2 ** Math.min(attempt.rounds, 16));
       attempt.rounds += 1;
       this.#timers.set('retry', now + pause);
     }
