@@ -361,7 +361,7 @@ export const frames = {
   }),
   /** The origin has frozen the session for a migration that the client did not see coming. */
   frozen: define(0x25, 'server', {
-    /** Epoch of the present attach. */
+    /** Epoch of the attach for which it was frozen. */
     epoch: u48,
     mac,
   }),
