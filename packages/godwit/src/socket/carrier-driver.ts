@@ -27,6 +27,9 @@ export interface DriverHooks {
   carriersChanged?(): void;
 }
 
+/** Parts that leave together are joined when they are no more than this, in bytes. */
+const JOIN_BYTES = 4096;
+
 interface Attached {
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
@@ -163,7 +166,7 @@ export class CarrierDriver {
     for (let sent = this.#core.pollTransmit(time); sent !== undefined; sent = this.#core.pollTransmit(time)) {
       const carrier = this.#carriers.get(sent.carrierId)?.carrier;
       if (carrier === undefined) continue;
-      if (!carrier.write(sent.parts)) this.#core.setWritable(sent.carrierId, false);
+      if (!carrier.write(joinSmall(sent.parts))) this.#core.setWritable(sent.carrierId, false);
     }
   }
 
@@ -223,6 +226,23 @@ export class CarrierDriver {
     this.#hooks.carriersChanged?.();
     this.settle();
   }
+}
+
+/** One `write` of a copy costs a third of a `writev` of several parts, as a ping-pong of small messages shows. */
+function joinSmall(parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  if (parts.length < 2) return parts;
+  let length = 0;
+  for (const part of parts) {
+    length += part.byteLength;
+    if (length > JOIN_BYTES) return parts;
+  }
+  const joined = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.byteLength;
+  }
+  return [joined];
 }
 
 function flush(driver: CarrierDriver): void {
