@@ -97,7 +97,8 @@ export class Protection {
     if (this.#delivery !== Delivery.Commit) return false;
     const { send } = this.#streams;
     if (this.neverExports) return this.#streams.outputNext > this.#stagedFrom;
-    return send.isBlocked && send.acknowledged === send.sent && send.sent > this.#stagedFrom;
+    // Whether more waits does not matter: where there is no credit the application is not asked for more.
+    return send.sent >= send.credit && send.acknowledged === send.sent && send.sent > this.#stagedFrom;
   }
 
   /** A ticket that is on its way, or waits, would end the block. */

@@ -96,6 +96,7 @@ export class VitalSignsMonitor {
 
   /** The token of a PING to send now, if one is due. */
   probe(now: number, timers: ProbeTimers, streams: Streams): number | undefined {
+    this.outstanding(now, streams); // an answer that came since the last look is no longer waited for
     this.#asleep = now - this.#lastActiveAt > ACTIVE_MS && this.#waitingSince === undefined && this.#ping === undefined;
     if (this.#ping) return undefined;
     const silentMs = now - this.#lastAliveAt;
