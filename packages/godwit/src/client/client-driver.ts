@@ -15,6 +15,7 @@ import {
 import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { readServer, type ConnectRequest } from '../socket/connect-options.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
+import { rehearseSoon } from '../socket/rehearsal.ts';
 import { now } from '../socket/timers.ts';
 import {
   Cause,
@@ -29,6 +30,8 @@ import {
 import { defaultTransport } from './default-transport.ts';
 import { standbyHubOf, type HubMember, type StandbyHub } from './standby-hub.ts';
 
+/** After the first connection of a process, so that it is not in the way of its first bytes, in milliseconds. */
+const REHEARSAL_DELAY_MS = 50;
 /** Default and most standby carriers of one session. */
 const STANDBYS_DEFAULT = 2;
 const STANDBYS_MAX = 8;
@@ -202,6 +205,7 @@ export class ClientDriver implements SessionPort, HubMember {
         this.#connected = true;
         this.#authenticateCarriers();
         this.#updateStandbys();
+        if (this.#session.servers.length > 1) rehearseSoon(REHEARSAL_DELAY_MS);
         this.#listener.connected(addressesOf([...this.#driver.carriers][0]));
         return;
       case 'readable':

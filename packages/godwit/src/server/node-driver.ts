@@ -217,6 +217,8 @@ export class NodeDriver {
         this.#hooks.refused(event.failure, this.#driver.carrier(event.carrierId));
         return;
       case 'session':
+        // ACCEPT or SUPPORT is ready: the client need not wait until the application has started.
+        this.#driver.sendNow();
         this.#begin(event.session, event.restart);
         return;
       default: {

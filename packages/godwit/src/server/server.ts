@@ -6,6 +6,7 @@ import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
+import { rehearseSoon } from '../socket/rehearsal.ts';
 import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import type { Socket } from '../socket/socket.ts';
@@ -309,6 +310,7 @@ export class Server extends EventEmitter {
       onError: ({ message }) => this.#onRefused({ code: 'ERR_GODWIT_MEMBERS', message }, undefined),
     });
     void members.start();
+    rehearseSoon(0);
     return { driver, peers, members };
   }
 

@@ -136,6 +136,11 @@ export interface ServerTimers {
   readonly pingIdleMs: number;
   /** Tickets are good for this long, in ms; live sessions get fresh ones at half of it. Default 3,600,000 (one hour). */
   readonly ticketLifetimeMs: number;
+  /**
+   * An origin that took no part in a hand-over gets RELEASE so long after the client's CONFIRM, in ms, when the client no
+   * longer waits for its bytes; and again after 12 and 80 times as long, since it may be stopped or cut off. Default 250.
+   */
+  readonly releaseDelayMs: number;
   /** PROGRESS is sent to the client so often while a PULL lasts, in ms. Default 250. */
   readonly progressIntervalMs: number;
 }
@@ -153,5 +158,6 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   ackDelayMs: 25,
   pingIdleMs: 15_000,
   ticketLifetimeMs: 3_600_000,
+  releaseDelayMs: 250,
   progressIntervalMs: 250,
 };

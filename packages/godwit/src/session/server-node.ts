@@ -86,6 +86,30 @@ export interface NodePopulation {
   readonly tombstones: number;
 }
 
+/** RELEASE goes out after so many times `releaseDelayMs`. */
+const RELEASE_TIMES = [1, 12, 80];
+
+/** Something that is done several times, so many milliseconds from now. */
+class Repeated implements DeadlineOwner {
+  readonly #times: number[];
+  readonly #action: () => void;
+  heapIndex: number | undefined;
+
+  constructor(now: number, delaysMs: readonly number[], action: () => void) {
+    this.#times = delaysMs.map((delay) => now + delay);
+    this.#action = action;
+  }
+
+  get nextTimeout(): number | undefined {
+    return this.#times[0];
+  }
+
+  handleTimeout(): void {
+    this.#times.shift();
+    this.#action();
+  }
+}
+
 export class ServerNode {
   readonly #config: ServerNodeConfig;
   readonly #events: ServerEvent[] = [];
@@ -338,11 +362,11 @@ export class ServerNode {
       this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
     });
     this.#carriers.set(carrierId, carrier);
-    if (this.#unauthenticatedCarriers >= limits.maxUnauthenticatedCarriers) {
+    this.#unauthenticatedCarriers += 1;
+    if (this.#unauthenticatedCarriers > limits.maxUnauthenticatedCarriers) {
       this.#refuse(carrier, new ProtocolError(WireCode.Busy, 'too many carriers are being set up', true));
       return;
     }
-    this.#unauthenticatedCarriers += 1;
     this.#heap.arm(carrier);
     this.#queue(carrierId, encodeFrame('challenge', { version: PROTOCOL_VERSION, nonce, serverName: name }));
   }
@@ -562,12 +586,15 @@ export class ServerNode {
   #confirmed(session: ServerSession): void {
     this.#tombstones.delete(session.id);
     const farewell = this.#destination.takeFarewell(session.id);
-    if (farewell) {
-      const bytes =
-        farewell.kind === 'confirmed'
-          ? encodePeerFrame('confirmed', { sessionId: session.sessionId, epoch: farewell.epoch })
-          : encodePeerFrame('release', { sessionId: session.sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
+    if (farewell?.kind === 'confirmed') {
+      const bytes = encodePeerFrame('confirmed', { sessionId: session.sessionId, epoch: farewell.epoch });
       this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
+    } else if (farewell) {
+      const bytes = encodePeerFrame('release', { sessionId: session.sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
+      const send = (): void => {
+        this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
+      };
+      this.#heap.arm(new Repeated(this.#now, RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs), send));
     }
     this.#sendSupport(session);
   }
