@@ -154,6 +154,7 @@ export class World {
 
   run(forMs: number): void {
     const end = this.now + forMs;
+    this.scheduler.at(end, () => undefined); // time passes though nothing happens
     while (this.#step(end));
   }
 
