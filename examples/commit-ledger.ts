@@ -38,7 +38,7 @@ function serve(port: number): void {
       }
     });
   });
-  server.listen(port, () => console.log(`listening on port ${port}`));
+  server.listen(port, '127.0.0.1', () => console.log(`listening on port ${port}`));
 }
 
 function deposit(count: number): void {

@@ -47,7 +47,7 @@ function serve(port: number): void {
       more();
     }
   });
-  server.listen(port, () => console.log(`listening on port ${port}`));
+  server.listen(port, '127.0.0.1', () => console.log(`listening on port ${port}`));
 }
 
 async function get(file: string, copy: string): Promise<void> {

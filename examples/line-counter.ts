@@ -27,7 +27,7 @@ function serve(port: number): void {
     socket.on('end', () => socket.end(`${lines} lines\n`));
     socket.on('error', (error) => console.log(error.message));
   });
-  server.listen(port, () => console.log(`listening on port ${port}`));
+  server.listen(port, '127.0.0.1', () => console.log(`listening on port ${port}`));
 }
 
 async function count(file: string): Promise<void> {
