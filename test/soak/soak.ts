@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'godwit';
-import type { MigrationPhases } from 'godwit';
+import type { MigrationPhases, MigrationReport } from 'godwit';
 import { Draw, bytesFromSeed } from '../../packages/cli/src/demo/choices.ts';
 import { NO_FAULTS, addVerdicts } from '../../packages/cli/src/demo/comparer.ts';
 import type { Verdict } from '../../packages/cli/src/demo/comparer.ts';
@@ -155,7 +155,8 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
   const gaps = new GapMeter();
   let delivered = 0;
   let victim: { readonly name: string; readonly pid: number } | undefined;
-  let phases: MigrationPhases | undefined;
+  // Its phases are complete only once the first byte has come.
+  let report: MigrationReport | undefined;
   let blackoutMs: number | undefined;
 
   const kill = (): void => {
@@ -163,8 +164,8 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     pool.kill(victim.name);
     gaps.open();
   };
-  socket.on('migrated', (report) => {
-    if (victim !== undefined && pool.get(report.to).pid !== victim.pid) phases ??= report.phases;
+  socket.on('migrated', (migrated) => {
+    if (victim !== undefined && pool.get(migrated.to).pid !== victim.pid) report ??= migrated;
   });
   const onProgress = (down: number): void => {
     if (down === delivered) return;
@@ -172,7 +173,7 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     gaps.deliver(performance.now());
     if (victim === undefined && down >= killAt) kill();
     // What follows the last byte waits for the other direction: that is no blackout.
-    if (down >= bytes && phases !== undefined) blackoutMs ??= gaps.close();
+    if (down >= bytes && report !== undefined) blackoutMs ??= gaps.close();
   };
   const limit = setTimeout(
     () => socket.destroy(new Error(`not done within ${RUN_LIMIT_MS / 1000} s, at byte ${delivered}`)),
@@ -188,7 +189,16 @@ async function runOnce({ pool, delivery, file, bytes, seed, killAt, startAt }: R
     const problem = sound
       ? undefined
       : `${lost} lost, ${duplicated} duplicated, ${corrupt} corrupt, hashes ${hashesAgree ? 'agree' : 'differ'}`;
-    return { delivery, verdict, hashesAgree, killed: killed(), blackoutMs, phases, problem, aborted: false };
+    return {
+      delivery,
+      verdict,
+      hashesAgree,
+      killed: killed(),
+      blackoutMs,
+      phases: report?.phases,
+      problem,
+      aborted: false,
+    };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const problem = `${code ?? 'error'}: ${message} (killed at byte ${killAt}, seed ${seed})`;
