@@ -28,7 +28,7 @@ export type ClientTransition =
 
 export const CLIENT_TRANSITIONS: TransitionTable<ClientState, ClientTransition> = {
   opening: { support: 'attached', close: 'closed' },
-  attached: { migrate: 'migrating', carrierLost: 'recovering', accept: 'attached', close: 'closed' },
+  attached: { migrate: 'migrating', carrierLost: 'recovering', close: 'closed' },
   migrating: { accept: 'attached', giveBack: 'attached', carrierLost: 'recovering', close: 'closed' },
   recovering: { accept: 'attached', close: 'closed' },
   closed: {},

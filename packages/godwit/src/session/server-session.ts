@@ -593,6 +593,7 @@ export class ServerSession {
       case 'detach':
         this.#verified('detach', frame, () => {
           if (frame.epoch <= this.#highestEpoch) return;
+          this.confirm(); // whoever detaches the session has our ACCEPT
           this.noteEpoch(frame.epoch);
           this.#detach = { ready: false, sent: false };
           this.freeze(this.#now + this.#host.config.timers.pullTimeoutMs / 4, false);

@@ -31,7 +31,7 @@ export type ServerTransition =
 export const SERVER_TRANSITIONS: TransitionTable<ServerState, ServerTransition> = {
   active: { carrierLost: 'detached', resume: 'offered', freeze: 'frozen', release: 'ended', end: 'ended' },
   detached: { resume: 'offered', freeze: 'frozen', release: 'ended', end: 'ended' },
-  offered: { confirm: 'active', carrierLost: 'detached', resume: 'offered', freeze: 'frozen', release: 'ended', end: 'ended' },
+  offered: { confirm: 'active', carrierLost: 'detached', release: 'ended', end: 'ended' },
   frozen: { resume: 'offered', freeze: 'frozen', carrierLost: 'frozen', release: 'ended', end: 'ended' },
   ended: {},
 };
