@@ -28,7 +28,8 @@ socket.on('migrating', ({ cause }) => {
 });
 socket.on('migrated', (report) => {
   tell({ type: 'attached', server: report.to, epoch: report.epoch });
-  unsettled = { report, timer: setTimeout(settle, SETTLE_MS) };
+  gaps.awaitDelivery();
+  unsettled = { report, timer: setInterval(() => gaps.hasDelivered && settle(), SETTLE_MS) };
 });
 
 try {
@@ -55,7 +56,7 @@ function settle(): void {
   if (unsettled === undefined) return;
   const { report, timer } = unsettled;
   unsettled = undefined;
-  clearTimeout(timer);
+  clearInterval(timer);
   const { cause, from, to, source, epoch, attempts, phases } = report;
   const blackoutMs = gaps.close();
   tell({ type: 'migrated', migration: { cause, from, to, source, epoch, attempts, phases, blackoutMs } });

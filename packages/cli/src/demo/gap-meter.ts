@@ -3,12 +3,24 @@ export class GapMeter {
   #lastMs: number | undefined;
   #longestMs = 0;
   #open = false;
+  #delivered = false;
 
   /** Bytes were delivered. */
   deliver(nowMs: number): void {
     if (this.#open && this.#lastMs !== undefined)
       this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
     this.#lastMs = nowMs;
+    this.#delivered = true;
+  }
+
+  /** From now on, `hasDelivered` tells of what follows. */
+  awaitDelivery(): void {
+    this.#delivered = false;
+  }
+
+  /** Bytes were delivered since `awaitDelivery`. Before that, no gap is over. */
+  get hasDelivered(): boolean {
+    return this.#delivered;
   }
 
   /** From here on, gaps count; the one that is running counts from its beginning. */
