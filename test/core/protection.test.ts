@@ -92,7 +92,7 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`a state that shrinks below what the client takes protects the session again (${mode})`, () => {
-    const scenario = new Scenario({ delivery, app: shrinkingState, length: 2_000_000, client: { limits: { maxBodyBytes: 64 * KIB, receiveWindowBytes: 64 * KIB } } });
+    const scenario = new Scenario({ delivery, app: shrinkingState, length: 2_000_000, client: { limits: { maxBodyBytes: 64 * KIB, receiveWindowBytes: 64 * KIB, retainLimitBytes: 128 * KIB, sendBufferBytes: 32 * KIB } } });
     scenario.world.until(() => clientEvents(scenario, 'protected') > 0, 60_000, 'protection');
     assert.ok(clientEvents(scenario, 'unprotected') > 0);
     scenario.world.until(() => scenario.client.session.isProtected);

@@ -103,13 +103,6 @@ function soak(seed: number): void {
   world.scheduler.after(world.random() * FAULTS_UNTIL_MS, () => {
     client.end();
   });
-  if (process.env.DBG) world.scheduler.at(100_000, () => {
-    console.log('client', client.session.state, client.receivedBytes, 'unsent', client.session.bytesUnsent, 'retained', client.session.bytesRetained, client.session.isProtected);
-    for (const server of world.servers.values()) for (const session of server.node.sessions) {
-      const { send, receive } = session.streams;
-      console.log(server.address.name, delivery, session.state, session.isProtected, 'send', send.retainedFrom, send.acknowledged, send.sent, send.credit, send.next, 'receive', receive.handed, receive.consumed, receive.received, receive.credit, receive.finOffset, 'newest', { ...session.snapshots.newest, state: 0 }, 'covered', session.snapshots.covered, session.snapshots.isInTransit, session.snapshots.isSent, 'regen', session.streams.isRegenerating, session.produced);
-    }
-  });
   world.until(() => client.closed !== undefined && world.now > FAULTS_UNTIL_MS + 4000, 200_000, 'the end of the transfer');
   assert.equal(client.closed?.failure, undefined);
   assert.deepEqual(client.receivedBytes, expected.byteLength);

@@ -3,7 +3,7 @@
  * client keeps input, and in `commit` mode stages output, until a ticket covers them. When it can keep no more and no
  * ticket comes, it is told what it may let go of, and the session is unprotected until a ticket covers all that was let go.
  */
-import { Delivery, encodeFrame, type Offset, type UnprotectedReason } from '../wire/index.ts';
+import { Delivery, UnprotectedReason, encodeFrame, type Offset } from '../wire/index.ts';
 import type { ServerStreams } from './server-streams.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 
@@ -96,7 +96,7 @@ export class Protection {
   get #isOutputBlocked(): boolean {
     if (this.#delivery !== Delivery.Commit) return false;
     const { send } = this.#streams;
-    if (this.neverExports) return this.#streams.outputNext > this.#stagedFrom;
+    if (this.neverExports || this.#snapshots.isRefused) return this.#streams.outputNext > this.#stagedFrom;
     // Whether more waits does not matter: where there is no credit the application is not asked for more.
     return send.sent >= send.credit && send.acknowledged === send.sent && send.sent > this.#stagedFrom;
   }
@@ -106,12 +106,18 @@ export class Protection {
     return this.#snapshots.isCoverComing(this.#streams.send.credit);
   }
 
-  /** Nothing of what the client holds will be covered: it may let go of it. */
-  degrade(reason: UnprotectedReason): void {
+  /** The client may let go of what blocks it, and of no more: the other stream may still be restored. */
+  degrade(): void {
+    this.#reason = this.#snapshots.isRefused ? UnprotectedReason.TicketTooLarge : UnprotectedReason.NoExport;
+    const isOutputBlocked = this.#isOutputBlocked;
+    if (this.#isInputBlocked) this.#lostInput = this.#streams.receive.received;
+    if (isOutputBlocked) this.#lostOutput = this.#streams.outputNext;
     this.#protected = false;
-    this.#reason = reason;
-    this.#lostInput = this.#streams.receive.received;
-    if (this.#delivery === Delivery.Commit) this.#lostOutput = this.#streams.outputNext;
+  }
+
+  /** A block that neither time nor another snapshot could end. */
+  get isHopeless(): boolean {
+    return this.neverExports || this.#snapshots.isInTransit || this.#snapshots.isRefused;
   }
 
   /** UNPROTECTED as it stands; sent again after each attach, since control frames die with their carrier. */

@@ -658,7 +658,7 @@ export class ServerSession {
     const point = this.snapshots.begin(this.#now, this.#dataBytes, this.streams.send.credit);
     if (point.state.byteLength + SEAL_OVERHEAD_BYTES > this.#maxBodyBytes) {
       this.snapshots.refuse(point);
-      this.#degrade(UnprotectedReason.TicketTooLarge);
+      this.#checkBlocked();
       return;
     }
     this.#host.crypto.ask({ op: 'seal', head: this.ticketHead(point), body: point.state }, ({ head, body }) => {
@@ -700,10 +700,11 @@ export class ServerSession {
       return;
     }
     if (this.#protection.isCoverComing) {
+      this.snapshots.force();
       this.#pump();
       return;
     }
-    if (this.#protection.neverExports || this.snapshots.isInTransit) this.#degrade(UnprotectedReason.NoExport);
+    if (this.#protection.isHopeless) this.#degrade();
     else {
       this.#pressure();
       this.#timers.start('unprotect', this.#now + this.#host.config.timers.unprotectAfterMs);
@@ -721,9 +722,9 @@ export class ServerSession {
     return this.#host.config.delivery === Delivery.Commit && this.streams.outputNext > this.snapshots.newest.output && !this.#protection.neverExports;
   }
 
-  #degrade(reason: UnprotectedReason): void {
+  #degrade(): void {
     const wasProtected = this.#protection.isProtected;
-    this.#protection.degrade(reason);
+    this.#protection.degrade();
     this.#timers.cancel('unprotect');
     this.queue(this.#protection.frame(this.#epoch));
     if (wasProtected) this.#tellUnprotected();
@@ -861,7 +862,7 @@ export class ServerSession {
         if (this.#dataBytes === this.#dataBytesAtNewest && !this.snapshots.isBehind) this.streams.shrink();
         return;
       case 'unprotect':
-        if (this.#protection.isBlocked && !this.#protection.isCoverComing) this.#degrade(UnprotectedReason.NoExport);
+        if (this.#protection.isBlocked && !this.#protection.isCoverComing) this.#degrade();
         return;
       case 'replay':
         if (this.streams.isRegenerating) this.#fault(new ProtocolError(WireCode.Diverged, 'the application made no progress re-creating the output the client has'));

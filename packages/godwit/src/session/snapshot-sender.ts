@@ -75,7 +75,7 @@ export class SnapshotSender {
 
   /** A new point. `credit` is the output offset up to which the client takes data. */
   offer(point: SnapshotPoint, credit: Offset): void {
-    if (reaches(this.#newest, credit)) this.#reachable = this.#newest;
+    if (!this.isRefused && reaches(this.#newest, credit)) this.#reachable = this.#newest;
     this.#newest = point;
   }
 
@@ -100,10 +100,16 @@ export class SnapshotSender {
     return travelling ? this.#mayGo(travelling, credit) : this.#next(credit) !== undefined;
   }
 
+  /** No ticket of the newest point can be sent. */
+  get isRefused(): boolean {
+    return this.#newest === this.#refused;
+  }
+
   /** The client does not take a ticket as large as that of the point `begin` answered. */
   refuse(point: SnapshotPoint): void {
     if (this.#sealing === point) this.#sealing = undefined;
-    this.#refused = point;
+    if (this.#newest === point) this.#refused = point;
+    this.#reachable = undefined;
   }
 
   force(): void {
