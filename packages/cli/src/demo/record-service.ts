@@ -26,7 +26,8 @@ interface State {
 /** Output between two commits: the client sees nothing of it before. */
 const COMMIT_BYTES = 64 * 1024;
 
-const chance = {
+/** No two records alike. */
+export const chance = {
   payloadBytes: (): number => randomInt(1, PAYLOAD_MAX_BYTES + 1),
   fill: (payload: Uint8Array): void => void randomFillSync(payload),
 };

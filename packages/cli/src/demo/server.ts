@@ -3,20 +3,16 @@ import { createServer } from 'godwit';
 import { serveFile } from './file-service.ts';
 import { KEY_VARIABLE } from './messages.ts';
 import type { ServerCommand, ServerConfig, ServerMessage } from './messages.ts';
-import { serveRecords } from './record-service.ts';
+import { chance, serveRecords } from './record-service.ts';
 import type { ServiceOptions } from './service.ts';
-import { Sha256 } from './sha256.ts';
-
-/** Enough for the compiler to have seen the hash at work. Costs some 20 ms of a start. */
-const WARM_UP_BYTES = 2 * 1024 * 1024;
+import { warmUp } from './warm-up.ts';
 
 /** Takes its settings from the command line and the environment, and its orders from the parent process. */
 export function runServer(tamper?: ServiceOptions['tamper']): void {
   const config = JSON.parse(process.argv[2] ?? '') as ServerConfig;
   const key = Buffer.from(process.env[KEY_VARIABLE] ?? '', 'hex');
   const { name, host, port, members, delivery, file, rate } = config;
-  // As in a server that has been up for a while: or the first to take a session over would compile its hash meanwhile.
-  new Sha256().update(Buffer.alloc(WARM_UP_BYTES));
+  warmUp(chance);
   const service = delivery === 'replay' ? serveFile : serveRecords;
 
   const server = createServer({ name, members, delivery, keys: [key], allowHalfOpen: true }, (socket) => {

@@ -1,6 +1,6 @@
 /** What the demo's two services share: the socket they are given, and the loop that writes. */
 import type { Duplex } from 'node:stream';
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { once } from 'node:events';
 import { TICK_MS } from './pacer.ts';
 import type { Pacer } from './pacer.ts';
@@ -26,6 +26,9 @@ export interface ServiceOptions {
 /** Output that a restored service may make again before the pace counts: more than lies between two snapshots as a rule. */
 export const FREE_BYTES = 320 * 1024;
 
+/** Output after which other work of the process gets its turn: a socket with room never makes a writer wait. */
+const TURN_BYTES = 64 * 1024;
+
 /**
  * Calls `step`, which writes at most `allowance` bytes or so and returns how many, until it returns 0 or the socket is gone.
  * Waits for the pace and for the socket's buffer in between.
@@ -36,6 +39,7 @@ export async function writePaced(
   step: (allowance: number) => number,
 ): Promise<void> {
   const gone = new AbortController();
+  let sinceTurn = 0;
   socket.once('close', () => gone.abort());
   try {
     while (!socket.destroyed) {
@@ -47,7 +51,12 @@ export async function writePaced(
       const written = step(allowance);
       if (written === 0) return;
       pacer.spend(written);
-      if (socket.writableNeedDrain) await once(socket, 'drain', { signal: gone.signal });
+      sinceTurn += written;
+      if (sinceTurn >= TURN_BYTES) {
+        sinceTurn = 0;
+        await turn();
+      }
+      if (!socket.destroyed && socket.writableNeedDrain) await once(socket, 'drain', { signal: gone.signal });
     }
   } catch (error) {
     // The session went to another server in the middle of a wait, which goes on there.
