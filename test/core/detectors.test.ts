@@ -21,7 +21,15 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`a client that does not read is no reason to migrate (${mode})`, () => {
     const app = fileApp({ length: 5_000_000, seed: 3, exports: 'pulled' });
-    const scenario = new Scenario({ delivery, app, length: 0, client: { autoRead: false, detectors: [stallDetector(), throughputDetector({ minBytesPerSecond: 1000 })] } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 0,
+      client: {
+        autoRead: false,
+        detectors: [stallDetector(), throughputDetector({ minBytesPerSecond: 1000 })],
+      },
+    });
     scenario.world.run(120_000);
     assert.equal(scenario.client.migrations.length, 0);
     scenario.client.autoRead = true;
@@ -44,10 +52,17 @@ test('the stall detector wakes within its limits on an idle session too, once th
 });
 
 test('round trips above the limit of the ping detector move the session, as often as the budget allows and no more', () => {
-  const scenario = new Scenario({ length: 1000, latencyMs: 100, client: { servers: ['a', 'b'], detectors: [pingDetector({ maxMs: 50, intervalMs: 200 })] } });
+  const scenario = new Scenario({
+    length: 1000,
+    latencyMs: 100,
+    client: { servers: ['a', 'b'], detectors: [pingDetector({ maxMs: 50, intervalMs: 200 })] },
+  });
   scenario.untilReceived(1000);
   scenario.world.run(29_000);
   assert.ok(scenario.client.migrations.length >= 1);
-  assert.ok(scenario.client.migrations.length <= 4, `${scenario.client.migrations.length} migrations in 29 s`);
+  assert.ok(
+    scenario.client.migrations.length <= 4,
+    `${scenario.client.migrations.length} migrations in 29 s`,
+  );
   scenario.finishExactly();
 });

@@ -8,7 +8,11 @@ const LENGTH = 150_000;
 const TRIGGER_AT_BYTES = 40_000;
 
 function begin(delivery: Delivery): Scenario {
-  const scenario = new Scenario({ delivery, length: LENGTH, client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 65536, sendBufferBytes: 32768 } } });
+  const scenario = new Scenario({
+    delivery,
+    length: LENGTH,
+    client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 65536, sendBufferBytes: 32768 } },
+  });
   scenario.untilReceived(TRIGGER_AT_BYTES);
   return scenario;
 }
@@ -24,7 +28,9 @@ function rehearse(delivery: Delivery): { from: string; to: string; instants: num
   scenario.world.run(10);
   const end = scenario.world.now;
   scenario.finishExactly();
-  const times = scenario.world.transcript.map((line) => Number(line.split(' ')[0])).filter((at) => at >= start && at <= end);
+  const times = scenario.world.transcript
+    .map((line) => Number(line.split(' ')[0]))
+    .filter((at) => at >= start && at <= end);
   const distinct = [...new Set(times)];
   return { from, to, instants: distinct.flatMap((at) => [at - start, at - start + 0.01]) };
 }
@@ -73,9 +79,18 @@ const faults: readonly Fault[] = [
       });
     },
   },
-  { name: 'the two servers lose sight of each other', run: ({ world }, from, to) => world.partition(from, to) },
-  { name: "the client's carrier to the origin breaks", run: ({ client }, from) => client.pipesTo(from).forEach((pipe) => pipe.cut()) },
-  { name: "the client's carrier to the destination breaks", run: ({ client }, _, to) => client.pipesTo(to).forEach((pipe) => pipe.cut()) },
+  {
+    name: 'the two servers lose sight of each other',
+    run: ({ world }, from, to) => world.partition(from, to),
+  },
+  {
+    name: "the client's carrier to the origin breaks",
+    run: ({ client }, from) => client.pipesTo(from).forEach((pipe) => pipe.cut()),
+  },
+  {
+    name: "the client's carrier to the destination breaks",
+    run: ({ client }, _, to) => client.pipesTo(to).forEach((pipe) => pipe.cut()),
+  },
   { name: 'all carriers break', run: ({ world }) => world.pipes.forEach((pipe) => pipe.cut()) },
 ];
 

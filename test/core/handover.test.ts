@@ -7,10 +7,15 @@ import { MODES, Scenario } from '../world/scenario.ts';
 import { fileApp, pattern, transformApp } from '../world/server-apps.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
 
-const address = (name: string): { name: string; host: string; port: number } => ({ name, host: name, port: 1 });
+const address = (name: string): { name: string; host: string; port: number } => ({
+  name,
+  host: name,
+  port: 1,
+});
 const failures = (scenario: Scenario): string[] =>
   scenario.client.events.flatMap((event) => (event.type === 'migrationFailed' ? [event.failure.code] : []));
-const eventsAt = (server: VirtualServer, type: string): number => server.events.filter((event) => event.type === type).length;
+const eventsAt = (server: VirtualServer, type: string): number =>
+  server.events.filter((event) => event.type === type).length;
 const times = (scenario: Scenario, frame: string): number => scenario.world.frames.get(frame) ?? 0;
 
 for (const { name: mode, delivery } of MODES) {
@@ -70,7 +75,9 @@ for (const { name: mode, delivery } of MODES) {
     scenario.untilReceived(20_000);
     world.partition('a', 'b');
     world.server('a').suspend();
-    scenario.client.do((session, now) => session.migrate(now, { to: address('b'), cause: Cause.Application }));
+    scenario.client.do((session, now) =>
+      session.migrate(now, { to: address('b'), cause: Cause.Application }),
+    );
     scenario.untilMigrated(1);
     assert.equal(times(scenario, 'detached'), 0);
     assert.equal(scenario.client.migrations[0]?.source, 'ticket');
@@ -106,7 +113,10 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`all servers dead: the session ends within giveUpTimeoutMs with the carrier's own code (${mode})`, () => {
-    const scenario = new Scenario({ delivery, client: { servers: ['a', 'b', 'c'], timers: { giveUpTimeoutMs: 4000 } } });
+    const scenario = new Scenario({
+      delivery,
+      client: { servers: ['a', 'b', 'c'], timers: { giveUpTimeoutMs: 4000 } },
+    });
     const { world, client } = scenario;
     scenario.untilReceived(20_000);
     for (const server of world.servers.values()) server.kill();
@@ -126,15 +136,24 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`a session goes round all servers and home again, time after time (${mode})`, () => {
-    const scenario = new Scenario({ delivery, length: 400_000, client: { limits: { receiveWindowBytes: 65536 } } });
+    const scenario = new Scenario({
+      delivery,
+      length: 400_000,
+      client: { limits: { receiveWindowBytes: 65536 } },
+    });
     scenario.untilReceived(1);
     const route = ['b', 'c', 'a', 'c', 'b', 'a', 'b', 'a', 'b'];
     route.forEach((to, index) => {
       scenario.trigger(to);
       scenario.untilMigrated(index + 1);
-      scenario.world.until(() => scenario.world.server(to).node.session(scenario.client.session.id)?.state === 'active');
+      scenario.world.until(
+        () => scenario.world.server(to).node.session(scenario.client.session.id)?.state === 'active',
+      );
     });
-    assert.deepEqual(scenario.client.migrations.map(({ to }) => to), route);
+    assert.deepEqual(
+      scenario.client.migrations.map(({ to }) => to),
+      route,
+    );
     assert.ok(scenario.client.migrations.every(({ source }) => source === 'origin'));
     scenario.finishExactly();
   });
@@ -142,7 +161,14 @@ for (const { name: mode, delivery } of MODES) {
   for (const stateBytes of [1, 1990, 2100, 5000, 16_000, 16_384, 70_000, 300_000]) {
     test(`a state of ${stateBytes} bytes is restored from the client's ticket after each kill (${mode})`, () => {
       const app = transformApp({ exports: delivery === Delivery.Commit ? 8192 : 'pulled', stateBytes });
-      const scenario = new Scenario({ delivery, app, length: 1_500_000, server: { limits: { receiveWindowBytes: 65_536, snapshotIntervalBytes: 16_384, snapshotShare: 0 } }, client: { servers: ['a', 'b'], limits: { sendBufferBytes: 16_384 } }, servers: ['a', 'b'] });
+      const scenario = new Scenario({
+        delivery,
+        app,
+        length: 1_500_000,
+        server: { limits: { receiveWindowBytes: 65_536, snapshotIntervalBytes: 16_384, snapshotShare: 0 } },
+        client: { servers: ['a', 'b'], limits: { sendBufferBytes: 16_384 } },
+        servers: ['a', 'b'],
+      });
       for (const bytes of [400_000, 800_000, 1_200_000]) {
         scenario.untilReceived(bytes);
         const victim = scenario.origin;
@@ -156,9 +182,18 @@ for (const { name: mode, delivery } of MODES) {
   }
 
   test(`a server dies while a large body is on its way to it: the next one asks for it anew (${mode})`, () => {
-    const app = transformApp({ exports: delivery === Delivery.Commit ? 8192 : 'pulled', stateBytes: 100_000 });
+    const app = transformApp({
+      exports: delivery === Delivery.Commit ? 8192 : 'pulled',
+      stateBytes: 100_000,
+    });
     for (let after = 0; after < 100_000; after += 7001) {
-      const scenario = new Scenario({ delivery, app, length: 100_000, server: { limits: { snapshotIntervalBytes: 8192, snapshotShare: 0 } }, client: { servers: ['a', 'b', 'c'], limits: { sendBufferBytes: 16_384 } } });
+      const scenario = new Scenario({
+        delivery,
+        app,
+        length: 100_000,
+        server: { limits: { snapshotIntervalBytes: 8192, snapshotShare: 0 } },
+        client: { servers: ['a', 'b', 'c'], limits: { sendBufferBytes: 16_384 } },
+      });
       scenario.untilReceived(40_000);
       let armed = true;
       scenario.world.onDial = (_, pipe) => {
@@ -245,7 +280,11 @@ test('a server that cannot read the schema of a state refuses, and one that can 
 test('a state that travelled on through a server of another version keeps its own schema', () => {
   const app = fileApp({ length: 600_000, seed: 3, exports: 'pulled' });
   const silent = fileApp({ length: 600_000, seed: 3, exports: 'never' });
-  const scenario = new Scenario({ app, length: 0, client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 65536 } } });
+  const scenario = new Scenario({
+    app,
+    length: 0,
+    client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 65536 } },
+  });
   const { world } = scenario;
   world.server('b').kill();
   world.start('b', { schema: 2, canRestore: () => true, app: silent });

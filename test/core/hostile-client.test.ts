@@ -1,7 +1,13 @@
 /** A client that breaks the rules: the right code, its session alone, and nothing left over at the server (I8). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ATTACH_ID_BYTES, Delivery, NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
+import {
+  ATTACH_ID_BYTES,
+  Delivery,
+  NONCE_BYTES,
+  WireCode,
+  type FrameValue,
+} from '../../packages/godwit/src/wire/index.ts';
 import { assertNoLeaks } from '../world/leaks.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { Scenario } from '../world/scenario.ts';
@@ -18,9 +24,27 @@ interface Attack {
 function migrate(peer: RawClient, change: Partial<FrameValue<'migrate'>> = {}): Record<string, unknown> {
   const head = peer.find('snapshot')?.bytes ?? new Uint8Array(200).fill(7);
   return {
-    service: 'test', head, body: new Uint8Array(0), epoch: 2, attachId: new Uint8Array(ATTACH_ID_BYTES), received: 0, delivered: 0,
-    newestEpoch: 1, newestK: 0, digestFrom: 0, digest: 0, retainedFrom: 0, sent: 0, origin: 'a', originState: 0, cause: 0, budgetMs: 3000,
-    credit: 65_536, retainLimitBytes: 65_536, maxBodyBytes: 65_536, ...change,
+    service: 'test',
+    head,
+    body: new Uint8Array(0),
+    epoch: 2,
+    attachId: new Uint8Array(ATTACH_ID_BYTES),
+    received: 0,
+    delivered: 0,
+    newestEpoch: 1,
+    newestK: 0,
+    digestFrom: 0,
+    digest: 0,
+    retainedFrom: 0,
+    sent: 0,
+    origin: 'a',
+    originState: 0,
+    cause: 0,
+    budgetMs: 3000,
+    credit: 65_536,
+    retainLimitBytes: 65_536,
+    maxBodyBytes: 65_536,
+    ...change,
   };
 }
 
@@ -29,23 +53,86 @@ function proofContext(peer: RawClient, server = 'a'): Uint8Array[] {
 }
 
 const attacks: readonly Attack[] = [
-  { name: 'DATA before OPEN', code: WireCode.Protocol, within: false, run: (peer) => peer.data(new Uint8Array(100)) },
-  { name: 'ACK before OPEN', code: WireCode.Protocol, within: false, run: (peer) => peer.frame('ack', { received: 0, credit: 1 }) },
-  { name: 'CONFIRM before anything', code: WireCode.Protocol, within: false, run: (peer) => void peer.maced('confirm', { epoch: 1, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm') },
-  { name: 'a BODY that nobody asked for', code: WireCode.Protocol, within: false, run: (peer) => peer.frame('body', { epoch: 2, offset: 0, bytes: new Uint8Array(10) }) },
-  { name: 'a frame of the server', code: WireCode.Protocol, within: false, run: (peer) => peer.frame('challenge', { version: 1, nonce: new Uint8Array(NONCE_BYTES), serverName: 'x' }) },
-  { name: 'an unknown critical frame', code: WireCode.Protocol, within: false, run: (peer) => peer.bytes(Uint8Array.of(0x7f, 0, 0, 0)) },
-  { name: 'a frame above 4 KiB', code: WireCode.Protocol, within: false, run: (peer) => peer.bytes(Uint8Array.of(0x05, 0, 0x20, 0)) },
-  { name: 'OPEN with a key share of low order', code: WireCode.Unauthenticated, within: false, run: (peer) => peer.open({ keyShare: new Uint8Array(32) }) },
-  { name: 'OPEN of another service', code: WireCode.WrongService, within: false, run: (peer) => peer.open({ service: 'other' }) },
+  {
+    name: 'DATA before OPEN',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.data(new Uint8Array(100)),
+  },
+  {
+    name: 'ACK before OPEN',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.frame('ack', { received: 0, credit: 1 }),
+  },
+  {
+    name: 'CONFIRM before anything',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) =>
+      void peer.maced('confirm', { epoch: 1, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm'),
+  },
+  {
+    name: 'a BODY that nobody asked for',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.frame('body', { epoch: 2, offset: 0, bytes: new Uint8Array(10) }),
+  },
+  {
+    name: 'a frame of the server',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) =>
+      peer.frame('challenge', { version: 1, nonce: new Uint8Array(NONCE_BYTES), serverName: 'x' }),
+  },
+  {
+    name: 'an unknown critical frame',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.bytes(Uint8Array.of(0x7f, 0, 0, 0)),
+  },
+  {
+    name: 'a frame above 4 KiB',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.bytes(Uint8Array.of(0x05, 0, 0x20, 0)),
+  },
+  {
+    name: 'OPEN with a key share of low order',
+    code: WireCode.Unauthenticated,
+    within: false,
+    run: (peer) => peer.open({ keyShare: new Uint8Array(32) }),
+  },
+  {
+    name: 'OPEN of another service',
+    code: WireCode.WrongService,
+    within: false,
+    run: (peer) => peer.open({ service: 'other' }),
+  },
   {
     name: 'OPEN with the id of an established session',
     code: WireCode.Unauthenticated,
     within: false,
     run: (peer, { client }) => peer.open({ sessionId: client.session.sessionId }),
   },
-  { name: 'MIGRATE with a ticket of its own making', code: WireCode.UnknownKey, within: false, run: (peer) => void peer.maced('migrate', { ...migrate(peer), head: Uint8Array.from({ length: 200 }, (_, i) => (i === 0 ? 1 : 7)) }, 'migrate', { context: proofContext(peer) }) },
-  { name: 'MIGRATE with a ticket too short to be one', code: WireCode.TicketInvalid, within: false, run: (peer) => void peer.maced('migrate', migrate(peer, { head: new Uint8Array(5) }), 'migrate') },
+  {
+    name: 'MIGRATE with a ticket of its own making',
+    code: WireCode.UnknownKey,
+    within: false,
+    run: (peer) =>
+      void peer.maced(
+        'migrate',
+        { ...migrate(peer), head: Uint8Array.from({ length: 200 }, (_, i) => (i === 0 ? 1 : 7)) },
+        'migrate',
+        { context: proofContext(peer) },
+      ),
+  },
+  {
+    name: 'MIGRATE with a ticket too short to be one',
+    code: WireCode.TicketInvalid,
+    within: false,
+    run: (peer) => void peer.maced('migrate', migrate(peer, { head: new Uint8Array(5) }), 'migrate'),
+  },
   {
     name: "MIGRATE of somebody else's session",
     code: WireCode.Unauthenticated,
@@ -56,20 +143,99 @@ const attacks: readonly Attack[] = [
       peer.maced('migrate', migrate(peer, { head }), 'migrate', { context: proofContext(peer) });
     },
   },
-  { name: 'a STANDBY whose ticket is not sealed', code: WireCode.UnknownKey, within: false, run: (peer) => void peer.maced('standby', { service: 'test', head: Uint8Array.from({ length: 200 }, (_, i) => (i === 0 ? 1 : 7)) }, 'standby') },
+  {
+    name: 'a STANDBY whose ticket is not sealed',
+    code: WireCode.UnknownKey,
+    within: false,
+    run: (peer) =>
+      void peer.maced(
+        'standby',
+        { service: 'test', head: Uint8Array.from({ length: 200 }, (_, i) => (i === 0 ? 1 : 7)) },
+        'standby',
+      ),
+  },
   { name: 'a second OPEN', code: WireCode.Protocol, within: true, run: (peer) => peer.open() },
-  { name: 'a STANDBY within a session', code: WireCode.Protocol, within: true, run: (peer) => void peer.maced('standby', { service: 'test', head: new Uint8Array(9) }, 'standby') },
-  { name: 'DATA above its credit', code: WireCode.LimitExceeded, within: true, run: (peer) => { for (let i = 0; i < 40; i += 1) peer.data(new Uint8Array(60_000)); } },
-  { name: 'DATA behind its FIN', code: WireCode.Protocol, within: true, run: (peer) => { peer.frame('fin', { offset: 0 }); peer.data(new Uint8Array(1)); } },
-  { name: 'a FIN beyond its data', code: WireCode.Protocol, within: true, run: (peer) => peer.frame('fin', { offset: 9 }) },
-  { name: 'FIN twice, at other offsets', code: WireCode.Protocol, within: true, run: (peer) => { peer.frame('fin', { offset: 0 }); peer.frame('fin', { offset: 1 }); } },
-  { name: 'a RESET with a wrong MAC', code: WireCode.Unauthenticated, within: true, run: (peer) => void peer.maced('reset', { epoch: 1, code: 18, message: '' }, 'reset-client', { forged: true }) },
-  { name: 'a CLOSE with a wrong MAC', code: WireCode.Unauthenticated, within: true, run: (peer) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-client', { forged: true }) },
-  { name: "the server's own CLOSE sent back", code: WireCode.Unauthenticated, within: true, run: (peer) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-server') },
-  { name: 'a CLOSE at another offset', code: WireCode.Protocol, within: true, run: (peer) => void peer.maced('close', { epoch: 1, final: 77 }, 'close-client') },
-  { name: 'a DETACH with a wrong MAC', code: WireCode.Unauthenticated, within: true, run: (peer) => void peer.maced('detach', { epoch: 2 }, 'detach', { forged: true }) },
-  { name: 'an unknown critical frame within its session', code: WireCode.Protocol, within: true, run: (peer) => peer.bytes(Uint8Array.of(0x7f, 0, 0, 0)) },
-  { name: 'a WATCH within a session', code: WireCode.Protocol, within: true, run: (peer) => peer.frame('watch', { add: [], remove: [] }) },
+  {
+    name: 'a STANDBY within a session',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => void peer.maced('standby', { service: 'test', head: new Uint8Array(9) }, 'standby'),
+  },
+  {
+    name: 'DATA above its credit',
+    code: WireCode.LimitExceeded,
+    within: true,
+    run: (peer) => {
+      for (let i = 0; i < 40; i += 1) peer.data(new Uint8Array(60_000));
+    },
+  },
+  {
+    name: 'DATA behind its FIN',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => {
+      peer.frame('fin', { offset: 0 });
+      peer.data(new Uint8Array(1));
+    },
+  },
+  {
+    name: 'a FIN beyond its data',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => peer.frame('fin', { offset: 9 }),
+  },
+  {
+    name: 'FIN twice, at other offsets',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => {
+      peer.frame('fin', { offset: 0 });
+      peer.frame('fin', { offset: 1 });
+    },
+  },
+  {
+    name: 'a RESET with a wrong MAC',
+    code: WireCode.Unauthenticated,
+    within: true,
+    run: (peer) =>
+      void peer.maced('reset', { epoch: 1, code: 18, message: '' }, 'reset-client', { forged: true }),
+  },
+  {
+    name: 'a CLOSE with a wrong MAC',
+    code: WireCode.Unauthenticated,
+    within: true,
+    run: (peer) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-client', { forged: true }),
+  },
+  {
+    name: "the server's own CLOSE sent back",
+    code: WireCode.Unauthenticated,
+    within: true,
+    run: (peer) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-server'),
+  },
+  {
+    name: 'a CLOSE at another offset',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => void peer.maced('close', { epoch: 1, final: 77 }, 'close-client'),
+  },
+  {
+    name: 'a DETACH with a wrong MAC',
+    code: WireCode.Unauthenticated,
+    within: true,
+    run: (peer) => void peer.maced('detach', { epoch: 2 }, 'detach', { forged: true }),
+  },
+  {
+    name: 'an unknown critical frame within its session',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => peer.bytes(Uint8Array.of(0x7f, 0, 0, 0)),
+  },
+  {
+    name: 'a WATCH within a session',
+    code: WireCode.Protocol,
+    within: true,
+    run: (peer) => peer.frame('watch', { add: [], remove: [] }),
+  },
 ];
 
 for (const attack of attacks) {
@@ -105,7 +271,7 @@ test('frames that are not critical and unknown are skipped, wherever they come',
   peer.bytes(Uint8Array.of(0xff, 0, 0, 1, 9));
   peer.data(Uint8Array.of(5));
   scenario.world.run(10);
-  assert.ok(peer.find('data'));
+  assert.ok(peer.frames.some(({ frame }) => frame === 'data'));
   peer.hangUp();
   scenario.finishExactly();
 });
@@ -131,7 +297,9 @@ test('a forged MIGRATE on a carrier of its own leaves the session it names untou
     const head = new Uint8Array(200).fill(1);
     head.set(client.session.sessionId, 9);
     const peer = new RawClient(world, server);
-    peer.maced('migrate', migrate(peer, { head, epoch: 99 }), 'migrate', { context: proofContext(peer, server) });
+    peer.maced('migrate', migrate(peer, { head, epoch: 99 }), 'migrate', {
+      context: proofContext(peer, server),
+    });
     world.run(10);
     assert.ok(peer.find('refuse'));
   }
@@ -144,7 +312,12 @@ test('a forged MIGRATE on a carrier of its own leaves the session it names untou
 test('a MIGRATE that stops halfway, without its body, is forgotten with its carrier or in time', () => {
   const app = transformApp({ exports: 4096, stateBytes: 20_000 });
   for (const hangsUp of [true, false]) {
-    const scenario = new Scenario({ delivery: Delivery.Commit, app, servers: ['a', 'b'], client: { servers: ['a', 'b'], timers: { giveUpTimeoutMs: 500 } } });
+    const scenario = new Scenario({
+      delivery: Delivery.Commit,
+      app,
+      servers: ['a', 'b'],
+      client: { servers: ['a', 'b'], timers: { giveUpTimeoutMs: 500 } },
+    });
     const { world, client } = scenario;
     scenario.untilReceived(20_000);
     world.onDial = (_, pipe) => {
@@ -175,10 +348,14 @@ test('a confirm that is forged does not confirm, and the offer dies without a tr
   assert.ok(ticket);
   const second = new RawClient(world, 'b', peer.sessionId);
   second.secret = peer.secret;
-  second.maced('migrate', migrate(peer, { head: ticket.bytes, originState: 1 }), 'migrate', { context: proofContext(second, 'b') });
+  second.maced('migrate', migrate(peer, { head: ticket.bytes, originState: 1 }), 'migrate', {
+    context: proofContext(second, 'b'),
+  });
   world.run(10);
   assert.equal(second.find('accept')?.epoch, 2);
-  second.maced('confirm', { epoch: 2, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm', { forged: true });
+  second.maced('confirm', { epoch: 2, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm', {
+    forged: true,
+  });
   world.run(10);
   assert.equal(second.find('reset')?.code, WireCode.Unauthenticated);
   assert.equal(world.server('b').node.tombstoneCount, 0);
@@ -196,7 +373,11 @@ test('the same epoch with another attach is refused', () => {
   const attempts = [1, 2].map((id) => {
     const attempt = new RawClient(world, 'b', peer.sessionId);
     attempt.secret = peer.secret;
-    const value = migrate(peer, { head: ticket.bytes, originState: 1, attachId: new Uint8Array(ATTACH_ID_BYTES).fill(id) });
+    const value = migrate(peer, {
+      head: ticket.bytes,
+      originState: 1,
+      attachId: new Uint8Array(ATTACH_ID_BYTES).fill(id),
+    });
     attempt.maced('migrate', value, 'migrate', { context: proofContext(attempt, 'b') });
     world.run(10);
     return attempt;

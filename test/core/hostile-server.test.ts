@@ -1,7 +1,12 @@
 /** A server that breaks the rules: the client ends that session with the right code, or leaves that carrier. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ATTACH_ID_BYTES, NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
+import {
+  ATTACH_ID_BYTES,
+  NONCE_BYTES,
+  WireCode,
+  type FrameValue,
+} from '../../packages/godwit/src/wire/index.ts';
 import { RawServer } from '../world/raw-peers.ts';
 import type { VirtualClient } from '../world/virtual-client.ts';
 import { World } from '../world/world.ts';
@@ -24,7 +29,15 @@ function attach(): Attached {
 }
 
 const snapshot = (change: Partial<FrameValue<'snapshot'>>): FrameValue<'snapshot'> => ({
-  epoch: 1, k: 1, input: 0, output: 0, headBytes: 10, totalBytes: 10, offset: 0, bytes: new Uint8Array(10), ...change,
+  epoch: 1,
+  k: 1,
+  input: 0,
+  output: 0,
+  headBytes: 10,
+  totalBytes: 10,
+  offset: 0,
+  bytes: new Uint8Array(10),
+  ...change,
 });
 
 interface Attack {
@@ -34,24 +47,123 @@ interface Attack {
 }
 
 const attacks: readonly Attack[] = [
-  { name: 'DATA above the credit', code: 'ERR_GODWIT_LIMIT_EXCEEDED', run: ({ peer, client }) => { client.autoRead = false; for (let i = 0; i < 20; i += 1) peer.data(new Uint8Array(60_000)); } },
-  { name: 'a FIN beyond the data', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('fin', { offset: 5 }) },
-  { name: 'DATA behind the FIN', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => { peer.frame('fin', { offset: 0 }); peer.data(new Uint8Array(1)); } },
-  { name: 'a ticket for output that was not sent', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('snapshot', snapshot({ output: 7 })) },
-  { name: 'a ticket for input that was not sent', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('snapshot', snapshot({ input: 7 })) },
-  { name: 'a ticket over the limit', code: 'ERR_GODWIT_LIMIT_EXCEEDED', run: ({ peer }) => peer.frame('snapshot', snapshot({ totalBytes: 20_000_000 })) },
-  { name: 'a ticket that begins in its middle', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('snapshot', snapshot({ totalBytes: 100, offset: 50 })) },
-  { name: 'a ticket longer than it said', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => { peer.frame('snapshot', snapshot({ totalBytes: 15 })); peer.frame('snapshot', snapshot({ totalBytes: 15, offset: 10 })); } },
-  { name: 'a ticket whose head is longer than the whole', code: 'ERR_GODWIT_LIMIT_EXCEEDED', run: ({ peer }) => peer.frame('snapshot', snapshot({ headBytes: 11 })) },
-  { name: 'a second CHALLENGE', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('challenge', { version: 1, nonce: new Uint8Array(NONCE_BYTES), serverName: 'z' }) },
-  { name: 'an unknown critical frame', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.bytes(Uint8Array.of(0x7e, 0, 0, 0)) },
-  { name: 'a frame of the client', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => peer.frame('body', { epoch: 1, offset: 0, bytes: new Uint8Array(1) }) },
-  { name: 'a SUPPORT with a wrong MAC', code: 'ERR_GODWIT_UNAUTHENTICATED', run: ({ peer }) => void peer.maced('support', { epoch: 1, delivery: 0, keyShare: new Uint8Array(0), nonce: new Uint8Array(0), triggerKeyId: new Uint8Array(8), triggerKey: new Uint8Array(32), credit: 0, servers: [] }, 'support', { forged: true }) },
-  { name: 'a RESET with a wrong MAC', code: 'ERR_GODWIT_UNAUTHENTICATED', run: ({ peer }) => void peer.maced('reset', { epoch: 1, code: 18, message: '' }, 'reset-server', { forged: true }) },
-  { name: 'a CLOSE with a wrong MAC', code: 'ERR_GODWIT_UNAUTHENTICATED', run: ({ peer }) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-server', { forged: true }) },
-  { name: 'a CLOSE beyond the data', code: 'ERR_GODWIT_PROTOCOL', run: ({ peer }) => void peer.maced('close', { epoch: 1, final: 9 }, 'close-server') },
-  { name: 'a DETACHED with a wrong MAC', code: 'ERR_GODWIT_UNAUTHENTICATED', run: ({ peer }) => void peer.maced('detached', { epoch: 1, input: 0, output: 0 }, 'detached', { forged: true }) },
-  { name: 'a FROZEN with a wrong MAC', code: 'ERR_GODWIT_UNAUTHENTICATED', run: ({ peer }) => void peer.maced('frozen', { epoch: 1 }, 'frozen', { forged: true }) },
+  {
+    name: 'DATA above the credit',
+    code: 'ERR_GODWIT_LIMIT_EXCEEDED',
+    run: ({ peer, client }) => {
+      client.autoRead = false;
+      for (let i = 0; i < 20; i += 1) peer.data(new Uint8Array(60_000));
+    },
+  },
+  {
+    name: 'a FIN beyond the data',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.frame('fin', { offset: 5 }),
+  },
+  {
+    name: 'DATA behind the FIN',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => {
+      peer.frame('fin', { offset: 0 });
+      peer.data(new Uint8Array(1));
+    },
+  },
+  {
+    name: 'a ticket for output that was not sent',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.frame('snapshot', snapshot({ output: 7 })),
+  },
+  {
+    name: 'a ticket for input that was not sent',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.frame('snapshot', snapshot({ input: 7 })),
+  },
+  {
+    name: 'a ticket over the limit',
+    code: 'ERR_GODWIT_LIMIT_EXCEEDED',
+    run: ({ peer }) => peer.frame('snapshot', snapshot({ totalBytes: 20_000_000 })),
+  },
+  {
+    name: 'a ticket that begins in its middle',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.frame('snapshot', snapshot({ totalBytes: 100, offset: 50 })),
+  },
+  {
+    name: 'a ticket longer than it said',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => {
+      peer.frame('snapshot', snapshot({ totalBytes: 15 }));
+      peer.frame('snapshot', snapshot({ totalBytes: 15, offset: 10 }));
+    },
+  },
+  {
+    name: 'a ticket whose head is longer than the whole',
+    code: 'ERR_GODWIT_LIMIT_EXCEEDED',
+    run: ({ peer }) => peer.frame('snapshot', snapshot({ headBytes: 11 })),
+  },
+  {
+    name: 'a second CHALLENGE',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) =>
+      peer.frame('challenge', { version: 1, nonce: new Uint8Array(NONCE_BYTES), serverName: 'z' }),
+  },
+  {
+    name: 'an unknown critical frame',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.bytes(Uint8Array.of(0x7e, 0, 0, 0)),
+  },
+  {
+    name: 'a frame of the client',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => peer.frame('body', { epoch: 1, offset: 0, bytes: new Uint8Array(1) }),
+  },
+  {
+    name: 'a SUPPORT with a wrong MAC',
+    code: 'ERR_GODWIT_UNAUTHENTICATED',
+    run: ({ peer }) =>
+      void peer.maced(
+        'support',
+        {
+          epoch: 1,
+          delivery: 0,
+          keyShare: new Uint8Array(0),
+          nonce: new Uint8Array(0),
+          triggerKeyId: new Uint8Array(8),
+          triggerKey: new Uint8Array(32),
+          credit: 0,
+          servers: [],
+        },
+        'support',
+        { forged: true },
+      ),
+  },
+  {
+    name: 'a RESET with a wrong MAC',
+    code: 'ERR_GODWIT_UNAUTHENTICATED',
+    run: ({ peer }) =>
+      void peer.maced('reset', { epoch: 1, code: 18, message: '' }, 'reset-server', { forged: true }),
+  },
+  {
+    name: 'a CLOSE with a wrong MAC',
+    code: 'ERR_GODWIT_UNAUTHENTICATED',
+    run: ({ peer }) => void peer.maced('close', { epoch: 1, final: 0 }, 'close-server', { forged: true }),
+  },
+  {
+    name: 'a CLOSE beyond the data',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => void peer.maced('close', { epoch: 1, final: 9 }, 'close-server'),
+  },
+  {
+    name: 'a DETACHED with a wrong MAC',
+    code: 'ERR_GODWIT_UNAUTHENTICATED',
+    run: ({ peer }) =>
+      void peer.maced('detached', { epoch: 1, input: 0, output: 0 }, 'detached', { forged: true }),
+  },
+  {
+    name: 'a FROZEN with a wrong MAC',
+    code: 'ERR_GODWIT_UNAUTHENTICATED',
+    run: ({ peer }) => void peer.maced('frozen', { epoch: 1 }, 'frozen', { forged: true }),
+  },
 ];
 
 for (const attack of attacks) {
@@ -70,7 +182,19 @@ for (const attack of attacks) {
 
 test('an ACCEPT nobody asked for, and a DETACHED and a PONG nobody waits for, change nothing', () => {
   const { world, client, peer } = attach();
-  const accept = { epoch: 9, attachId: new Uint8Array(ATTACH_ID_BYTES), source: 1, restartEpoch: 9, restartK: 9, restartInput: 0, restartOutput: 0, inputStart: 0, outputStart: 0, credit: 0, delivery: 0 };
+  const accept = {
+    epoch: 9,
+    attachId: new Uint8Array(ATTACH_ID_BYTES),
+    source: 1,
+    restartEpoch: 9,
+    restartK: 9,
+    restartInput: 0,
+    restartOutput: 0,
+    inputStart: 0,
+    outputStart: 0,
+    credit: 0,
+    delivery: 0,
+  };
   peer.maced('accept', accept, 'accept');
   peer.maced('detached', { epoch: 1, input: 0, output: 0 }, 'detached');
   peer.frame('pong', { token: 77 });
@@ -82,7 +206,16 @@ test('an ACCEPT nobody asked for, and a DETACHED and a PONG nobody waits for, ch
 
 test('a TRIGGER that is forged, of another epoch, or replayed moves nothing', () => {
   const { world, client, peer } = attach();
-  const trigger = { sessionId: client.session.sessionId, epoch: 1, counter: 5, reason: 0, from: 'a', name: 'b', host: 'b', port: 1 };
+  const trigger = {
+    sessionId: client.session.sessionId,
+    epoch: 1,
+    counter: 5,
+    reason: 0,
+    from: 'a',
+    name: 'b',
+    host: 'b',
+    port: 1,
+  };
   peer.maced('trigger', trigger, 'trigger'); // the session secret is not the trigger key
   peer.maced('trigger', { ...trigger, epoch: 2 }, 'trigger');
   world.run(50);
@@ -109,7 +242,24 @@ test('a server that accepts with a restart point that makes no sense is asked a 
       if (!migrate || answered.has(carrier)) continue;
       answered.add(carrier);
       carrier.secret = server.peer.secret;
-      carrier.maced('accept', { epoch: migrate.epoch, attachId: migrate.attachId, source: 1, restartEpoch: 1, restartK: 0, restartInput: 0, restartOutput: 0, inputStart: 900, outputStart: 0, credit: 0, delivery: 0 }, 'accept', { context: [migrate.attachId] });
+      carrier.maced(
+        'accept',
+        {
+          epoch: migrate.epoch,
+          attachId: migrate.attachId,
+          source: 1,
+          restartEpoch: 1,
+          restartK: 0,
+          restartInput: 0,
+          restartOutput: 0,
+          inputStart: 900,
+          outputStart: 0,
+          credit: 0,
+          delivery: 0,
+        },
+        'accept',
+        { context: [migrate.attachId] },
+      );
     }
   }
   assert.ok(answered.size >= 1 && answered.size <= 5, `${answered.size} times`);
@@ -128,7 +278,8 @@ test('a server whose proof is wrong is not opened, and one without a proof is gi
       const original = server.carriers[0];
       assert.ok(original);
       const { maced } = original;
-      original.maced = (name, value, label, options) => maced.call(original, name, value, label, { ...options, forged: true });
+      original.maced = (name, value, label, options) =>
+        maced.call(original, name, value, label, { ...options, forged: true });
     }
     world.until(() => client.closed !== undefined, 2000);
     assert.equal(client.closed?.failure?.code, wrong === 'mac' ? 'ERR_GODWIT_UNAUTHENTICATED' : 'ETIMEDOUT');

@@ -7,7 +7,11 @@ import { MODES, Scenario } from '../world/scenario.ts';
 import { fileApp, pattern, transformApp, transformed, type ServerAppFactory } from '../world/server-apps.ts';
 
 const KIB = 1024;
-const address = (name: string): { name: string; host: string; port: number } => ({ name, host: name, port: 1 });
+const address = (name: string): { name: string; host: string; port: number } => ({
+  name,
+  host: name,
+  port: 1,
+});
 
 for (const { name: mode, delivery } of MODES) {
   test(`I1: along the surviving history the application consumes each input byte once, whatever dies (${mode})`, () => {
@@ -32,12 +36,22 @@ for (const { name: mode, delivery } of MODES) {
         handle: (event) => {
           if (event.type === 'readable' || event.type === 'thawed') take();
           if (event.type !== 'exportDue') return;
-          session.exportState(context.now(), { state: consumed, input: consumed.byteLength, output: session.produced });
+          session.exportState(context.now(), {
+            state: consumed,
+            input: consumed.byteLength,
+            output: session.produced,
+          });
           if (event.reason === 'freeze') session.freezeReady(context.now());
         },
       };
     };
-    const scenario = new Scenario({ delivery, app, length: 150_000, server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB, snapshotShare: 0 } }, client: { limits: { sendBufferBytes: 16 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 150_000,
+      server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB, snapshotShare: 0 } },
+      client: { limits: { sendBufferBytes: 16 * KIB } },
+    });
     for (const bytes of [20_000, 60_000, 100_000]) {
       scenario.untilReceived(bytes);
       const victim = scenario.origin;
@@ -49,8 +63,19 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`I2: what a server of an older epoch still sends is not delivered (${mode})`, () => {
-    const app = fileApp({ length: 2_000_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }) });
-    const scenario = new Scenario({ delivery, app, length: 0, latencyMs: 20, client: { limits: { receiveWindowBytes: 64 * KIB } } });
+    const app = fileApp({
+      length: 2_000_000,
+      seed: 3,
+      exports: 'pulled',
+      ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }),
+    });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 0,
+      latencyMs: 20,
+      client: { limits: { receiveWindowBytes: 64 * KIB } },
+    });
     const { world, client } = scenario;
     scenario.untilReceived(200_000);
     // Everything of `a` that is under way, or that it sends later, comes after the client has gone on at `b`.
@@ -66,7 +91,12 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`I3: at every instant the client holds all output up to its ticket's, and its input from there on (${mode})`, () => {
-    const scenario = new Scenario({ delivery, length: 400_000, server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB } }, client: { limits: { receiveWindowBytes: 256 * KIB, sendBufferBytes: 16 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      length: 400_000,
+      server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB } },
+      client: { limits: { receiveWindowBytes: 256 * KIB, sendBufferBytes: 16 * KIB } },
+    });
     const { world } = scenario;
     // A server that knows nothing but the ticket must be able to go on from it at any instant.
     scenario.untilReceived(20_000);
@@ -81,7 +111,12 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`I4: no restart point is older than the newest the client holds (${mode})`, () => {
-    const scenario = new Scenario({ delivery, length: 400_000, server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB } }, client: { limits: { receiveWindowBytes: 256 * KIB, sendBufferBytes: 16 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      length: 400_000,
+      server: { limits: { receiveWindowBytes: 64 * KIB, snapshotIntervalBytes: 16 * KIB } },
+      client: { limits: { receiveWindowBytes: 256 * KIB, sendBufferBytes: 16 * KIB } },
+    });
     let newest = [0, 0];
     const points: number[][] = [];
     for (let kills = 0; kills < 8; kills += 1) {
@@ -92,12 +127,20 @@ for (const { name: mode, delivery } of MODES) {
       victim.kill();
       scenario.world.start(victim.address.name);
       scenario.untilMigrated(kills + 1);
-      const events = [...scenario.world.servers.values()].flatMap((server) => server.events).filter((event) => event.type === 'session');
-      const restart = events.map((event) => (event.type === 'session' ? event.restart : undefined)).filter((point) => point !== undefined);
+      const events = [...scenario.world.servers.values()]
+        .flatMap((server) => server.events)
+        .filter((event) => event.type === 'session');
+      const restart = events
+        .map((event) => (event.type === 'session' ? event.restart : undefined))
+        .filter((point) => point !== undefined);
       const point = restart.toSorted((a, b) => a.epoch - b.epoch || a.k - b.k).at(-1);
       assert.ok(point);
       points.push([point.epoch, point.k]);
-      assert.ok(point.epoch > (newest[0] as number) || (point.epoch === newest[0] && point.k >= (newest[1] as number)), `${String(points)} after ${String(newest)}`);
+      assert.ok(
+        point.epoch > (newest[0] as number) ||
+          (point.epoch === newest[0] && point.k >= (newest[1] as number)),
+        `${String(points)} after ${String(newest)}`,
+      );
     }
     scenario.finishExactly();
   });
@@ -124,13 +167,19 @@ for (const { name: mode, delivery } of MODES) {
     handedOver.reset(world.now);
     world.server('a').poke();
     assert.equal(world.server('a').node.pollTransmit(world.now), undefined);
-    const active = [...world.servers.values()].flatMap((server) => [...server.node.sessions]).filter((session) => session.state === 'active');
+    const active = [...world.servers.values()]
+      .flatMap((server) => [...server.node.sessions])
+      .filter((session) => session.state === 'active');
     assert.equal(active.length, 1);
     scenario.finishExactly();
   });
 
   test(`I6: a session ends in error only when no server can restore it, and then both applications are told (${mode})`, () => {
-    const scenario = new Scenario({ delivery, server: { timers: { detachedTimeoutMs: 4000 } }, client: { timers: { giveUpTimeoutMs: 2000 } } });
+    const scenario = new Scenario({
+      delivery,
+      server: { timers: { detachedTimeoutMs: 4000 } },
+      client: { timers: { giveUpTimeoutMs: 2000 } },
+    });
     const { world, client } = scenario;
     scenario.untilReceived(20_000);
     for (const name of ['a', 'b', 'c']) world.partition('client', name);
@@ -144,7 +193,15 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`I7: no buffer grows beyond its limit while both applications do their worst (${mode})`, () => {
     const limits = { receiveWindowBytes: 64 * KIB, outputTailBytes: 64 * KIB, inputLogBytes: 32 * KIB };
-    const scenario = new Scenario({ delivery, length: 3_000_000, server: { limits }, client: { autoRead: false, limits: { receiveWindowBytes: 64 * KIB, retainLimitBytes: 128 * KIB, sendBufferBytes: 32 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      length: 3_000_000,
+      server: { limits },
+      client: {
+        autoRead: false,
+        limits: { receiveWindowBytes: 64 * KIB, retainLimitBytes: 128 * KIB, sendBufferBytes: 32 * KIB },
+      },
+    });
     const { world, client } = scenario;
     let most = { retained: 0, tail: 0, held: 0 };
     for (let i = 0; i < 2000; i += 1) {
@@ -153,7 +210,11 @@ for (const { name: mode, delivery } of MODES) {
       const session = world.server('a').node.session(client.session.id);
       if (!session) continue;
       const { send, receive } = session.streams;
-      most = { retained: Math.max(most.retained, client.session.bytesRetained), tail: Math.max(most.tail, send.retainedBytes), held: Math.max(most.held, receive.heldBytes) };
+      most = {
+        retained: Math.max(most.retained, client.session.bytesRetained),
+        tail: Math.max(most.tail, send.retainedBytes),
+        held: Math.max(most.held, receive.heldBytes),
+      };
     }
     const aWrite = 64 * KIB;
     assert.ok(most.retained <= 128 * KIB + aWrite, `${most.retained} retained`);
@@ -185,6 +246,9 @@ test('I8: bytes of a peer that proved nothing change no session, and cost no mor
     peer.hangUp();
     world.run(5);
   }
-  assert.deepEqual({ state: session.state, epoch: session.highestEpoch, ...world.server('a').node.population }, before);
+  assert.deepEqual(
+    { state: session.state, epoch: session.highestEpoch, ...world.server('a').node.population },
+    before,
+  );
   scenario.finishExactly();
 });

@@ -6,14 +6,23 @@ import { MODES, Scenario } from '../world/scenario.ts';
 import { fileApp, pattern, transformApp, transformed, type ServerAppFactory } from '../world/server-apps.ts';
 
 const KIB = 1024;
-const clientEvents = (scenario: Scenario, type: string): number => scenario.client.events.filter((event) => event.type === type).length;
+const clientEvents = (scenario: Scenario, type: string): number =>
+  scenario.client.events.filter((event) => event.type === type).length;
 const serverEvents = (scenario: Scenario, type: string): number =>
-  [...scenario.world.servers.values()].reduce((sum, server) => sum + server.events.filter((event) => event.type === type).length, 0);
+  [...scenario.world.servers.values()].reduce(
+    (sum, server) => sum + server.events.filter((event) => event.type === type).length,
+    0,
+  );
 
 for (const { name: mode, delivery } of MODES) {
   test(`an application that exports nothing goes on beyond what the client keeps: both ends say "unprotected" (${mode})`, () => {
     const app = transformApp({ exports: 'never' });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, client: { limits: { retainLimitBytes: 256 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      client: { limits: { retainLimitBytes: 256 * KIB } },
+    });
     scenario.untilReceived(2_000_000);
     assert.equal(scenario.client.session.isProtected, false);
     assert.ok(scenario.client.session.bytesRetained <= 256 * KIB + 64 * KIB);
@@ -24,17 +33,32 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`an unprotected session whose server dies ends with ERR_GODWIT_UNPROTECTED (${mode})`, () => {
     const app = transformApp({ exports: 'never' });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, client: { limits: { retainLimitBytes: 256 * KIB }, timers: { giveUpTimeoutMs: 2000 } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      client: { limits: { retainLimitBytes: 256 * KIB }, timers: { giveUpTimeoutMs: 2000 } },
+    });
     scenario.untilReceived(1_500_000);
     scenario.origin.kill();
     scenario.world.until(() => scenario.client.closed !== undefined);
     assert.equal(scenario.client.closed?.failure?.code, 'ERR_GODWIT_UNPROTECTED');
-    assert.deepEqual(scenario.client.received, transformed(scenario.input, 0).subarray(0, scenario.client.receivedBytes), 'what came is right');
+    assert.deepEqual(
+      scenario.client.received,
+      transformed(scenario.input, 0).subarray(0, scenario.client.receivedBytes),
+      'what came is right',
+    );
   });
 
   test(`an unprotected session that nobody can restore stays at its origin when it is asked to move (I6, ${mode})`, () => {
     const app = transformApp({ exports: 'never' });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, server: { limits: { inputLogBytes: 0 } }, client: { limits: { retainLimitBytes: 256 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      server: { limits: { inputLogBytes: 0 } },
+      client: { limits: { retainLimitBytes: 256 * KIB } },
+    });
     scenario.untilReceived(1_000_000);
     scenario.trigger('b');
     scenario.world.until(() => clientEvents(scenario, 'migrationFailed') === 1);
@@ -44,7 +68,12 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`an unprotected session survives its carrier (${mode})`, () => {
     const app = transformApp({ exports: 'never' });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, client: { limits: { retainLimitBytes: 256 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      client: { limits: { retainLimitBytes: 256 * KIB } },
+    });
     for (const bytes of [600_000, 900_000, 1_400_000]) {
       scenario.untilReceived(bytes);
       for (const pipe of scenario.client.pipesTo('a')) pipe.cut();
@@ -54,7 +83,12 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`"not now" several times delays the snapshot, and no more (${mode})`, () => {
     const app = transformApp({ exports: 'pulled', notNow: 5 });
-    const scenario = new Scenario({ delivery, app, length: 2_000_000, client: { limits: { retainLimitBytes: 512 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 2_000_000,
+      client: { limits: { retainLimitBytes: 512 * KIB } },
+    });
     scenario.untilReceived(1_200_000);
     scenario.world.run(5000);
     assert.equal(scenario.client.session.isProtected, true);
@@ -70,7 +104,9 @@ for (const { name: mode, delivery } of MODES) {
       app,
       length: 6_000_000,
       server: { timers: { unprotectAfterMs: 10 } },
-      client: { limits: { retainLimitBytes: 128 * KIB, receiveWindowBytes: 64 * KIB, sendBufferBytes: 64 * KIB } },
+      client: {
+        limits: { retainLimitBytes: 128 * KIB, receiveWindowBytes: 64 * KIB, sendBufferBytes: 64 * KIB },
+      },
     });
     scenario.world.until(() => clientEvents(scenario, 'protected') > 0, 60_000, 'protection');
     assert.ok(clientEvents(scenario, 'unprotected') > 0);
@@ -82,8 +118,16 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`a state larger than the client takes makes the session unprotected, and it goes on (${mode})`, () => {
-    const app = transformApp({ exports: delivery === Delivery.Commit ? 8192 : 'pulled', stateBytes: 100_000 });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, client: { limits: { maxBodyBytes: 64 * KIB, retainLimitBytes: 256 * KIB } } });
+    const app = transformApp({
+      exports: delivery === Delivery.Commit ? 8192 : 'pulled',
+      stateBytes: 100_000,
+    });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      client: { limits: { maxBodyBytes: 64 * KIB, retainLimitBytes: 256 * KIB } },
+    });
     scenario.untilReceived(2_500_000);
     assert.equal(scenario.client.session.isProtected, false);
     scenario.trigger('b'); // the origin hands it over all the same
@@ -92,7 +136,19 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`a state that shrinks below what the client takes protects the session again (${mode})`, () => {
-    const scenario = new Scenario({ delivery, app: shrinkingState, length: 2_000_000, client: { limits: { maxBodyBytes: 64 * KIB, receiveWindowBytes: 64 * KIB, retainLimitBytes: 128 * KIB, sendBufferBytes: 32 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app: shrinkingState,
+      length: 2_000_000,
+      client: {
+        limits: {
+          maxBodyBytes: 64 * KIB,
+          receiveWindowBytes: 64 * KIB,
+          retainLimitBytes: 128 * KIB,
+          sendBufferBytes: 32 * KIB,
+        },
+      },
+    });
     scenario.world.until(() => clientEvents(scenario, 'protected') > 0, 60_000, 'protection');
     assert.ok(clientEvents(scenario, 'unprotected') > 0);
     scenario.world.until(() => scenario.client.session.isProtected);
@@ -102,7 +158,11 @@ for (const { name: mode, delivery } of MODES) {
 }
 
 test('in commit mode an application that never exports answers at once all the same', () => {
-  const scenario = new Scenario({ delivery: Delivery.Commit, app: transformApp({ exports: 'never' }), length: 100 });
+  const scenario = new Scenario({
+    delivery: Delivery.Commit,
+    app: transformApp({ exports: 'never' }),
+    length: 100,
+  });
   const { world, client } = scenario;
   world.until(() => client.receivedBytes === 100, 50, 'the first answer');
   for (let i = 1; i <= 20; i += 1) {
@@ -133,17 +193,27 @@ test('in commit mode end() asks for a last snapshot, and the output ends while t
 
 test('in commit mode one record larger than the stage passes it', () => {
   const app = fileApp({ length: 3_000_000, seed: 3, exports: 'pulled', commitEvery: 1_000_000 * 16 });
-  const scenario = new Scenario({ delivery: Delivery.Commit, app, length: 0, client: { limits: { receiveWindowBytes: 64 * KIB } } });
+  const scenario = new Scenario({
+    delivery: Delivery.Commit,
+    app,
+    length: 0,
+    client: { limits: { receiveWindowBytes: 64 * KIB } },
+  });
   scenario.finish();
   scenario.assertExact(pattern(3_000_000, 3));
 });
 
 /** As the transform application, but its state is too large for the first half megabyte. */
 const shrinkingState: ServerAppFactory = (session, restart, context) => {
-  let offset = restart && restart.state.byteLength > 0 ? Number(new TextDecoder().decode(restart.state).trim()) : 0;
+  let offset =
+    restart && restart.state.byteLength > 0 ? Number(new TextDecoder().decode(restart.state).trim()) : 0;
   const exportNow = (): void => {
     const size = offset < 500_000 ? 100_000 : 20;
-    session.exportState(context.now(), { state: new TextEncoder().encode(String(offset).padEnd(size)), input: offset, output: session.produced });
+    session.exportState(context.now(), {
+      state: new TextEncoder().encode(String(offset).padEnd(size)),
+      input: offset,
+      output: session.produced,
+    });
   };
   const feed = (): void => {
     while (session.wantsWrite) {

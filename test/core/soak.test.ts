@@ -26,11 +26,19 @@ function transferOf(world: World, delivery: Delivery): Transfer {
   const chunk = 64 * 1024;
   if (world.random() < 0.5) {
     const input = pattern(length, 7);
-    const exports = delivery === Delivery.Commit || world.random() < 0.5 ? Math.floor(512 + world.random() * chunk) : 'pulled';
+    const exports =
+      delivery === Delivery.Commit || world.random() < 0.5
+        ? Math.floor(512 + world.random() * chunk)
+        : 'pulled';
     const stateBytes = world.random() < 0.3 ? Math.floor(world.random() * 20_000) : 0;
     return { app: transformApp({ exports, stateBytes }), input, expected: transformed(input, 0) };
   }
-  const app = fileApp({ length, seed: 9, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: chunk }) });
+  const app = fileApp({
+    length,
+    seed: 9,
+    exports: 'pulled',
+    ...(delivery === Delivery.Commit && { commitEvery: chunk }),
+  });
   return { app, input: new Uint8Array(0), expected: pattern(length, 9) };
 }
 
@@ -39,13 +47,25 @@ function soak(seed: number): void {
   const delivery = seed % 2 === 0 ? Delivery.Replay : Delivery.Commit;
   const { app, input, expected } = transferOf(world, delivery);
   const small = world.random() < 0.5;
-  const limits = small ? { receiveWindowBytes: 64 * 1024, outputTailBytes: 96 * 1024, inputLogBytes: 48 * 1024, snapshotIntervalBytes: 32 * 1024 } : {};
+  const limits = small
+    ? {
+        receiveWindowBytes: 64 * 1024,
+        outputTailBytes: 96 * 1024,
+        inputLogBytes: 48 * 1024,
+        snapshotIntervalBytes: 32 * 1024,
+      }
+    : {};
   world.addServers(NAMES, { delivery, app, limits });
   const windowBytes = 64 * 1024 * 2 ** Math.floor(world.random() * 5);
   const client = world.connect({
     servers: NAMES,
     timers: { giveUpTimeoutMs: 60_000 },
-    limits: { receiveWindowBytes: windowBytes, retainLimitBytes: windowBytes * 2, sendBufferBytes: windowBytes, digestWindowBytes: windowBytes / 4 },
+    limits: {
+      receiveWindowBytes: windowBytes,
+      retainLimitBytes: windowBytes * 2,
+      sendBufferBytes: windowBytes,
+      digestWindowBytes: windowBytes / 4,
+    },
   });
   const pick = (): string => NAMES[Math.floor(world.random() * NAMES.length)] as string;
 
@@ -60,13 +80,20 @@ function soak(seed: number): void {
       for (const pipe of world.pipes) if (!pipe.isClosed && world.random() < 0.5) pipe.cut();
     },
     () => {
-      for (const pipe of world.pipes) if (!pipe.isClosed && world.random() < 0.3) pipe.cutAfter[world.random() < 0.5 ? 0 : 1] = pipe.sent(0) + Math.floor(world.random() * 3000);
+      for (const pipe of world.pipes)
+        if (!pipe.isClosed && world.random() < 0.3)
+          pipe.cutAfter[world.random() < 0.5 ? 0 : 1] = pipe.sent(0) + Math.floor(world.random() * 3000);
     },
     () => {
       const server = world.servers.get(client.session.serverName);
       const session = server?.node.session(client.session.id);
       const to = pick();
-      if (server?.isAlive && session) server.node.migrate(world.now, session, world.random() < 0.3 ? undefined : { name: to, host: to, port: 1 });
+      if (server?.isAlive && session)
+        server.node.migrate(
+          world.now,
+          session,
+          world.random() < 0.3 ? undefined : { name: to, host: to, port: 1 },
+        );
       server?.poke();
     },
     () => {
@@ -103,7 +130,11 @@ function soak(seed: number): void {
   world.scheduler.after(world.random() * FAULTS_UNTIL_MS, () => {
     client.end();
   });
-  world.until(() => client.closed !== undefined && world.now > FAULTS_UNTIL_MS + 4000, 200_000, 'the end of the transfer');
+  world.until(
+    () => client.closed !== undefined && world.now > FAULTS_UNTIL_MS + 4000,
+    200_000,
+    'the end of the transfer',
+  );
   assert.equal(client.closed?.failure, undefined);
   assert.deepEqual(client.receivedBytes, expected.byteLength);
   assert.ok(Buffer.from(client.received).equals(Buffer.from(expected)), 'the output is exact');

@@ -8,7 +8,9 @@ import { fileApp, pattern, transformApp, transformed, type ServerAppFactory } fr
 
 const KIB = 1024;
 const closings = (scenario: Scenario): (string | undefined)[] =>
-  [...scenario.world.servers.values()].flatMap((server) => server.events.flatMap((event) => (event.type === 'closed' ? [event.failure?.code] : [])));
+  [...scenario.world.servers.values()].flatMap((server) =>
+    server.events.flatMap((event) => (event.type === 'closed' ? [event.failure?.code] : [])),
+  );
 
 /** Answers nothing until its input ends; then all of it at once. */
 const answersAtTheEnd: ServerAppFactory = (session, restart, context) => {
@@ -35,7 +37,11 @@ const answersAtTheEnd: ServerAppFactory = (session, restart, context) => {
           offset += chunk.byteLength;
         }
       } else if (event.type === 'exportDue') {
-        session.exportState(context.now(), { state: new TextEncoder().encode(String(offset)), input: offset, output: session.produced });
+        session.exportState(context.now(), {
+          state: new TextEncoder().encode(String(offset)),
+          input: offset,
+          output: session.produced,
+        });
         if (event.reason === 'freeze') session.freezeReady(context.now());
       }
     },
@@ -53,7 +59,11 @@ function quits(how: 'destroy' | 'reset', afterBytes: number): ServerAppFactory {
           else session.exportDeclined(context.now(), { hasExporter: true });
         }
         if (event.type !== 'readable') return;
-        for (let chunk = session.read(); chunk !== undefined && chunk !== 'end' && read < afterBytes; chunk = session.read()) {
+        for (
+          let chunk = session.read();
+          chunk !== undefined && chunk !== 'end' && read < afterBytes;
+          chunk = session.read()
+        ) {
           read += chunk.byteLength;
           session.consumed(context.now(), chunk.byteLength);
         }
@@ -69,7 +79,12 @@ function quits(how: 'destroy' | 'reset', afterBytes: number): ServerAppFactory {
 for (const { name: mode, delivery } of MODES) {
   for (const at of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20]) {
     test(`a server is killed ${at} ms after the client's FIN, and the answer that only then begins comes whole (${mode})`, () => {
-      const scenario = new Scenario({ delivery, app: answersAtTheEnd, length: 40_000, client: { servers: ['a', 'b', 'c'] } });
+      const scenario = new Scenario({
+        delivery,
+        app: answersAtTheEnd,
+        length: 40_000,
+        client: { servers: ['a', 'b', 'c'] },
+      });
       scenario.world.until(() => scenario.client.session.state === 'attached');
       scenario.client.end();
       scenario.world.run(at);
@@ -78,9 +93,23 @@ for (const { name: mode, delivery } of MODES) {
     });
 
     test(`a server is killed ${at} ms after it wrote its last byte and its FIN (${mode})`, () => {
-      const app = fileApp({ length: 60_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }) });
-      const scenario = new Scenario({ delivery, app, length: 0, client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 64 * KIB } } });
-      scenario.world.until(() => scenario.world.servers.get('a')?.node.session(scenario.client.session.id)?.outputFinished === true || scenario.client.session.serverName !== '');
+      const app = fileApp({
+        length: 60_000,
+        seed: 3,
+        exports: 'pulled',
+        ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }),
+      });
+      const scenario = new Scenario({
+        delivery,
+        app,
+        length: 0,
+        client: { servers: ['a', 'b', 'c'], limits: { receiveWindowBytes: 64 * KIB } },
+      });
+      scenario.world.until(
+        () =>
+          scenario.world.servers.get('a')?.node.session(scenario.client.session.id)?.outputFinished ===
+            true || scenario.client.session.serverName !== '',
+      );
       scenario.world.run(at);
       scenario.world.servers.get(scenario.client.session.serverName)?.kill();
       scenario.finish();
@@ -104,8 +133,18 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`the client's FIN comes first, the session moves back and forth, and the output ends exactly (${mode})`, () => {
-    const app = fileApp({ length: 2_000_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }) });
-    const scenario = new Scenario({ delivery, app, length: 1000, client: { limits: { receiveWindowBytes: 64 * KIB } } });
+    const app = fileApp({
+      length: 2_000_000,
+      seed: 3,
+      exports: 'pulled',
+      ...(delivery === Delivery.Commit && { commitEvery: 16 * KIB }),
+    });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 1000,
+      client: { limits: { receiveWindowBytes: 64 * KIB } },
+    });
     scenario.client.end();
     ['b', 'a', 'c'].forEach((to, index) => {
       scenario.untilReceived(300_000 * (index + 1));
@@ -118,7 +157,12 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`a session both of whose streams have ended moves without its application (${mode})`, () => {
     const app = fileApp({ length: 300_000, seed: 3, exports: 'pulled' });
-    const scenario = new Scenario({ delivery, app, length: 1000, client: { autoRead: false, limits: { receiveWindowBytes: 64 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 1000,
+      client: { autoRead: false, limits: { receiveWindowBytes: 64 * KIB } },
+    });
     const { world, client } = scenario;
     client.end();
     world.run(100);
@@ -162,7 +206,12 @@ for (const { name: mode, delivery } of MODES) {
 
   test(`a client that destroys its socket while output comes leaves nothing behind (${mode})`, () => {
     for (const at of [0, 2, 3, 5, 8, 20, 100]) {
-      const app = fileApp({ length: 5_000_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 64 * KIB }) });
+      const app = fileApp({
+        length: 5_000_000,
+        seed: 3,
+        exports: 'pulled',
+        ...(delivery === Delivery.Commit && { commitEvery: 64 * KIB }),
+      });
       const scenario = new Scenario({ delivery, app, length: 10_000, client: { servers: ['a', 'b'] } });
       scenario.world.run(at);
       scenario.client.do((session, now) => {
@@ -179,7 +228,8 @@ for (const { name: mode, delivery } of MODES) {
     let read = 0;
     const app: ServerAppFactory = (session, _restart, context) => ({
       handle: (event) => {
-        if (event.type === 'exportDue' && event.reason !== 'freeze') session.exportDeclined(context.now(), { hasExporter: true });
+        if (event.type === 'exportDue' && event.reason !== 'freeze')
+          session.exportDeclined(context.now(), { hasExporter: true });
         else if (event.type === 'exportDue') session.freezeReady(context.now());
         if (event.type !== 'readable') return;
         for (let chunk = session.read(); chunk !== undefined; chunk = session.read()) {
@@ -203,9 +253,20 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`a client that does not read stops the server at its limits, and gets all of it later (I7, ${mode})`, () => {
-    const app = fileApp({ length: 6_000_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 64 * KIB }) });
+    const app = fileApp({
+      length: 6_000_000,
+      seed: 3,
+      exports: 'pulled',
+      ...(delivery === Delivery.Commit && { commitEvery: 64 * KIB }),
+    });
     const limits = { outputTailBytes: 128 * KIB, receiveWindowBytes: 64 * KIB };
-    const scenario = new Scenario({ delivery, app, length: 0, server: { limits }, client: { autoRead: false, limits: { receiveWindowBytes: 256 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 0,
+      server: { limits },
+      client: { autoRead: false, limits: { receiveWindowBytes: 256 * KIB } },
+    });
     const { world, client } = scenario;
     world.run(30_000);
     const session = world.server('a').node.session(client.session.id);
@@ -222,10 +283,17 @@ for (const { name: mode, delivery } of MODES) {
   test(`a server application that does not read stops the client at the server's window (I7, ${mode})`, () => {
     const app: ServerAppFactory = (session, _restart, context) => ({
       handle: (event) => {
-        if (event.type === 'exportDue' && event.reason !== 'freeze') session.exportDeclined(context.now(), { hasExporter: true });
+        if (event.type === 'exportDue' && event.reason !== 'freeze')
+          session.exportDeclined(context.now(), { hasExporter: true });
       },
     });
-    const scenario = new Scenario({ delivery, app, length: 3_000_000, server: { limits: { receiveWindowBytes: 64 * KIB } }, client: { limits: { sendBufferBytes: 32 * KIB } } });
+    const scenario = new Scenario({
+      delivery,
+      app,
+      length: 3_000_000,
+      server: { limits: { receiveWindowBytes: 64 * KIB } },
+      client: { limits: { sendBufferBytes: 32 * KIB } },
+    });
     const { world, client } = scenario;
     world.run(10_000);
     const session = world.server('a').node.session(client.session.id);
@@ -247,12 +315,24 @@ for (const { name: mode, delivery } of MODES) {
   });
 
   test(`windows of the smallest size on either side never lock up (${mode})`, () => {
-    for (const [client, server] of [[64, 64], [64, 1024], [1024, 64]] as const) {
+    for (const [client, server] of [
+      [64, 64],
+      [64, 1024],
+      [1024, 64],
+    ] as const) {
       const scenario = new Scenario({
         delivery,
         length: 2_000_000,
-        server: { limits: { receiveWindowBytes: server * KIB, outputTailBytes: server * KIB, inputLogBytes: 0 } },
-        client: { limits: { receiveWindowBytes: client * KIB, retainLimitBytes: client * KIB, sendBufferBytes: 16 * KIB } },
+        server: {
+          limits: { receiveWindowBytes: server * KIB, outputTailBytes: server * KIB, inputLogBytes: 0 },
+        },
+        client: {
+          limits: {
+            receiveWindowBytes: client * KIB,
+            retainLimitBytes: client * KIB,
+            sendBufferBytes: 16 * KIB,
+          },
+        },
       });
       scenario.untilReceived(500_000);
       scenario.trigger('b');
@@ -265,7 +345,11 @@ for (const { name: mode, delivery } of MODES) {
 
 test('an application that re-creates other output after a crash ends the session on both sides with ERR_GODWIT_DIVERGED', () => {
   const app = transformApp({ exports: 'pulled', divergent: true });
-  const scenario = new Scenario({ app, length: 2_000_000, server: { limits: { receiveWindowBytes: 64 * KIB } } });
+  const scenario = new Scenario({
+    app,
+    length: 2_000_000,
+    server: { limits: { receiveWindowBytes: 64 * KIB } },
+  });
   const { world, client } = scenario;
   scenario.untilReceived(300_000);
   const before = client.receivedBytes;
@@ -284,7 +368,10 @@ for (const how of ['stops', 'ends'] as const) {
     const app: ServerAppFactory = (session, restart, context) => {
       session.write(context.now(), restart ? file.subarray(0, 1000) : file);
       if (restart && how === 'ends') session.end(context.now());
-      return { handle: (event) => event.type === 'exportDue' && session.exportDeclined(context.now(), { hasExporter: true }) };
+      return {
+        handle: (event) =>
+          event.type === 'exportDue' && session.exportDeclined(context.now(), { hasExporter: true }),
+      };
     };
     const scenario = new Scenario({ app, length: 0 });
     scenario.untilReceived(100_000);
@@ -303,13 +390,21 @@ test('commit mode makes a non-deterministic application exactly-once: what was n
   // Each record names its number and the execution that made it; the state chains what was committed.
   const app: ServerAppFactory = (session, restart, context) => {
     const execution = (executions += 1);
-    let { next, chain } = restart && restart.state.byteLength > 0 ? (JSON.parse(new TextDecoder().decode(restart.state)) as { next: number; chain: string }) : { next: 0, chain: '' };
+    let { next, chain } =
+      restart && restart.state.byteLength > 0
+        ? (JSON.parse(new TextDecoder().decode(restart.state)) as { next: number; chain: string })
+        : { next: 0, chain: '' };
     const produce = (): void => {
       while (next < records && session.wantsWrite) {
         chain = `${chain}${next}/${execution},`;
         session.write(context.now(), new TextEncoder().encode(`${next}/${execution} ${'x'.repeat(900)}\n`));
         next += 1;
-        if (next % 3 === 0) session.exportState(context.now(), { state: new TextEncoder().encode(JSON.stringify({ next, chain })), input: session.received, output: session.produced });
+        if (next % 3 === 0)
+          session.exportState(context.now(), {
+            state: new TextEncoder().encode(JSON.stringify({ next, chain })),
+            input: session.received,
+            output: session.produced,
+          });
       }
       if (next === records && !session.outputFinished) {
         session.write(context.now(), new TextEncoder().encode(`chain ${chain}`));
@@ -321,16 +416,27 @@ test('commit mode makes a non-deterministic application exactly-once: what was n
       handle: (event) => {
         if (event.type === 'drain' || event.type === 'thawed') produce();
         else if (event.type === 'readable') {
-          for (let chunk = session.read(); chunk !== undefined; chunk = session.read()) if (chunk === 'end') session.finConsumed(context.now());
+          for (let chunk = session.read(); chunk !== undefined; chunk = session.read())
+            if (chunk === 'end') session.finConsumed(context.now());
         } else if (event.type === 'exportDue') {
           if (event.reason === 'freeze') session.freezeReady(context.now());
-          else if (event.reason === 'end') session.exportState(context.now(), { state: new TextEncoder().encode(JSON.stringify({ next, chain })), input: session.received, output: session.produced });
+          else if (event.reason === 'end')
+            session.exportState(context.now(), {
+              state: new TextEncoder().encode(JSON.stringify({ next, chain })),
+              input: session.received,
+              output: session.produced,
+            });
           else session.exportDeclined(context.now(), { hasExporter: true });
         }
       },
     };
   };
-  const scenario = new Scenario({ delivery: Delivery.Commit, app, length: 0, client: { limits: { receiveWindowBytes: 64 * KIB } } });
+  const scenario = new Scenario({
+    delivery: Delivery.Commit,
+    app,
+    length: 0,
+    client: { limits: { receiveWindowBytes: 64 * KIB } },
+  });
   for (const bytes of [40_000, 120_000, 200_000, 290_000]) {
     scenario.untilReceived(bytes);
     const victim = scenario.origin;

@@ -22,7 +22,12 @@ test('an echo session carries both streams whole and closes in order', () => {
 for (const delivery of [Delivery.Replay, Delivery.Commit]) {
   test(`a file download survives the death of its server (delivery ${delivery})`, () => {
     const world = new World();
-    const app = fileApp({ length: 4_000_000, seed: 3, exports: 'pulled', ...(delivery === Delivery.Commit && { commitEvery: 65536 }) });
+    const app = fileApp({
+      length: 4_000_000,
+      seed: 3,
+      exports: 'pulled',
+      ...(delivery === Delivery.Commit && { commitEvery: 65536 }),
+    });
     world.addServers(['a', 'b', 'c'], { delivery, app });
     const client = world.connect({ servers: ['a', 'b', 'c'] });
     let kills = 0;
@@ -42,17 +47,28 @@ for (const delivery of [Delivery.Replay, Delivery.Commit]) {
 
   test(`a planned migration takes the last snapshot from the origin (delivery ${delivery})`, () => {
     const world = new World();
-    world.addServers(['a', 'b', 'c'], { delivery, app: transformApp({ exports: delivery === Delivery.Commit ? 4096 : 'pulled' }) });
+    world.addServers(['a', 'b', 'c'], {
+      delivery,
+      app: transformApp({ exports: delivery === Delivery.Commit ? 4096 : 'pulled' }),
+    });
     const client = world.connect({ servers: ['a', 'b', 'c'] });
     const input = pattern(2_000_000, 9);
     client.write(input);
     world.until(() => client.receivedBytes >= 300_000);
     for (const to of ['b', 'c', 'a', 'b']) {
       const origin = world.serving(client);
-      origin.node.migrate(world.now, origin.node.session(client.session.id)!, { name: to, host: to, port: 1 });
+      origin.node.migrate(world.now, origin.node.session(client.session.id)!, {
+        name: to,
+        host: to,
+        port: 1,
+      });
       origin.poke();
       const count = client.migrations.length;
-      world.until(() => client.migrations.length > count && world.server(to).node.session(client.session.id)?.state === 'active');
+      world.until(
+        () =>
+          client.migrations.length > count &&
+          world.server(to).node.session(client.session.id)?.state === 'active',
+      );
       assert.equal(client.migrations.at(-1)?.source, 'origin');
       assert.equal(client.migrations.at(-1)?.to, to);
     }

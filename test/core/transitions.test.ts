@@ -6,7 +6,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AssertionFailure, CLIENT_TRANSITIONS, SERVER_TRANSITIONS, nextState, type TransitionTable } from '../../packages/godwit/src/session/index.ts';
+import {
+  AssertionFailure,
+  CLIENT_TRANSITIONS,
+  SERVER_TRANSITIONS,
+  nextState,
+  type TransitionTable,
+} from '../../packages/godwit/src/session/index.ts';
 import { Cause } from '../../packages/godwit/src/wire/index.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { Scenario } from '../world/scenario.ts';
@@ -15,8 +21,8 @@ const TABLE = join(import.meta.dirname, '../vectors/transitions.txt');
 
 type AnyTable = TransitionTable<string, string>;
 const MACHINES: readonly (readonly [name: string, table: AnyTable, events: readonly string[]])[] = [
-  ['client', CLIENT_TRANSITIONS as AnyTable, ['support', 'migrate', 'accept', 'giveBack', 'carrierLost', 'close']],
-  ['server', SERVER_TRANSITIONS as AnyTable, ['carrierLost', 'resume', 'confirm', 'freeze', 'release', 'end']],
+  ['client', CLIENT_TRANSITIONS, ['support', 'migrate', 'accept', 'giveBack', 'carrierLost', 'close']],
+  ['server', SERVER_TRANSITIONS, ['carrierLost', 'resume', 'confirm', 'freeze', 'release', 'end']],
 ];
 
 function outcome(table: AnyTable, state: string, event: string): string {
@@ -30,13 +36,20 @@ function outcome(table: AnyTable, state: string, event: string): string {
 
 test('the state machines are the committed table', () => {
   const lines = MACHINES.flatMap(([name, table, events]) =>
-    Object.keys(table).flatMap((state) => events.map((event) => `${name.padEnd(7)} ${state.padEnd(11)} ${event.padEnd(12)} ${outcome(table, state, event)}`)),
+    Object.keys(table).flatMap((state) =>
+      events.map(
+        (event) =>
+          `${name.padEnd(7)} ${state.padEnd(11)} ${event.padEnd(12)} ${outcome(table, state, event)}`,
+      ),
+    ),
   );
   const printed = `${lines.join('\n')}\n`;
   if (process.env.GODWIT_WRITE) writeFileSync(TABLE, printed);
   assert.equal(printed, readFileSync(TABLE, 'utf8'));
   for (const [, table, events] of MACHINES) {
-    for (const row of Object.values(table)) for (const event of Object.keys(row)) assert.ok(events.includes(event), `${event} is in the table, and not in this test`);
+    for (const row of Object.values(table))
+      for (const event of Object.keys(row))
+        assert.ok(events.includes(event), `${event} is in the table, and not in this test`);
   }
 });
 
@@ -60,7 +73,11 @@ function watch(): Set<string> {
   return taken;
 }
 
-const legal = MACHINES.flatMap(([name, table]) => Object.entries(table).flatMap(([state, row]) => Object.keys(row).map((event) => `${name} ${state} ${event}`)));
+const legal = MACHINES.flatMap(([name, table]) =>
+  Object.entries(table).flatMap(([state, row]) =>
+    Object.keys(row).map((event) => `${name} ${state} ${event}`),
+  ),
+);
 
 test('every legal transition is taken by some scenario', () => {
   const taken = watch();
@@ -69,8 +86,10 @@ test('every legal transition is taken by some scenario', () => {
     scenario.untilReceived(bytes);
     return scenario;
   };
-  const session = (scenario: Scenario, server = 'a'): ReturnType<Scenario['origin']['node']['session']> => scenario.world.server(server).node.session(scenario.client.session.id);
-  const cut = (scenario: Scenario, server: string): void => scenario.client.pipesTo(server).forEach((pipe) => pipe.cut());
+  const session = (scenario: Scenario, server = 'a'): ReturnType<Scenario['origin']['node']['session']> =>
+    scenario.world.server(server).node.session(scenario.client.session.id);
+  const cut = (scenario: Scenario, server: string): void =>
+    scenario.client.pipesTo(server).forEach((pipe) => pipe.cut());
 
   // A plain session; one that is closed while it opens; one that is reset while it migrates; one that nobody takes back.
   at(10_000).finishExactly();
@@ -107,7 +126,9 @@ test('every legal transition is taken by some scenario', () => {
   resumed.world.until(() => session(resumed)?.state === 'detached');
   resumed.finishExactly();
   const pulled = at(10_000);
-  pulled.client.do((client, now) => client.migrate(now, { to: { name: 'b', host: 'b', port: 1 }, cause: Cause.Application }));
+  pulled.client.do((client, now) =>
+    client.migrate(now, { to: { name: 'b', host: 'b', port: 1 }, cause: Cause.Application }),
+  );
   pulled.world.until(() => pulled.client.pipesTo('b').length > 0);
   cut(pulled, 'a');
   pulled.finishExactly();
@@ -222,9 +243,27 @@ function attach(world: Scenario['world'], peer: RawClient, server: string, chang
   carrier.maced(
     'migrate',
     {
-      service: 'test', head: ticket.bytes, body: new Uint8Array(0), epoch: 2, attachId: new Uint8Array(8), received: 0, delivered: 0,
-      newestEpoch: 1, newestK: 0, digestFrom: 0, digest: 0, retainedFrom: 0, sent: 0, origin: 'a', originState: 0, cause: 0, budgetMs: 3000,
-      credit: 65_536, retainLimitBytes: 65_536, maxBodyBytes: 65_536, ...change,
+      service: 'test',
+      head: ticket.bytes,
+      body: new Uint8Array(0),
+      epoch: 2,
+      attachId: new Uint8Array(8),
+      received: 0,
+      delivered: 0,
+      newestEpoch: 1,
+      newestK: 0,
+      digestFrom: 0,
+      digest: 0,
+      retainedFrom: 0,
+      sent: 0,
+      origin: 'a',
+      originState: 0,
+      cause: 0,
+      budgetMs: 3000,
+      credit: 65_536,
+      retainLimitBytes: 65_536,
+      maxBodyBytes: 65_536,
+      ...change,
     },
     'migrate',
     { context: [new TextEncoder().encode(server), nonce] },

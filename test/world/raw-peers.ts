@@ -68,13 +68,33 @@ class RawPeer {
   }
 
   data(bytes: Uint8Array): void {
-    this.bytes(concatBytes([Uint8Array.of(DATA_TYPE, bytes.byteLength >>> 16, (bytes.byteLength >>> 8) & 255, bytes.byteLength & 255), bytes]));
+    this.bytes(
+      concatBytes([
+        Uint8Array.of(
+          DATA_TYPE,
+          bytes.byteLength >>> 16,
+          (bytes.byteLength >>> 8) & 255,
+          bytes.byteLength & 255,
+        ),
+        bytes,
+      ]),
+    );
   }
 
   /** With a true MAC, or a wrong one. */
-  maced(name: FrameName, value: Values, label: MacLabel, options: { context?: Uint8Array[]; forged?: boolean } = {}): Uint8Array {
+  maced(
+    name: FrameName,
+    value: Values,
+    label: MacLabel,
+    options: { context?: Uint8Array[]; forged?: boolean } = {},
+  ): Uint8Array {
     const payload = encodePayload(name, { ...value, mac: NO_MAC } as never);
-    const { mac } = this.#crypto.execute({ op: 'mac', secret: this.secret, label, data: [...(options.context ?? []), macedPart(payload)] });
+    const { mac } = this.#crypto.execute({
+      op: 'mac',
+      secret: this.secret,
+      label,
+      data: [...(options.context ?? []), macedPart(payload)],
+    });
     const sent = withMac(payload, options.forged === true ? mac.map((byte) => byte ^ 1) : mac);
     this.bytes(framePayload(name, sent));
     return sent;
@@ -94,9 +114,9 @@ export class RawClient extends RawPeer {
   readonly sessionId: Uint8Array;
   readonly #world: World;
   readonly #keys: NodeCrypto;
-  #openPayload = new Uint8Array(0);
-  #nonce = new Uint8Array(32);
-  #keyShare: Uint8Array;
+  readonly #keyShare: Uint8Array;
+  #openPayload: Uint8Array = new Uint8Array(0);
+  #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
 
   constructor(world: World, server: string, sessionId: Uint8Array = world.bytes(16)) {
     const pipe = new Pipe(world.scheduler, () => 1);
@@ -127,14 +147,20 @@ export class RawClient extends RawPeer {
       maxBodyBytes: 65_536,
       features: 0,
       ...change,
-    }) as Uint8Array<ArrayBuffer>;
+    });
     this.bytes(framePayload('open', this.#openPayload));
     this.#world.run(3);
   }
 
   #agree(support: Frame<'support'>): void {
     const salt = concatBytes([this.#nonce, support.nonce, new Uint8Array(0)]);
-    const { secret } = this.#keys.execute({ op: 'agree', ourShare: this.#keyShare, peerShare: support.keyShare, salt, sessionId: this.sessionId });
+    const { secret } = this.#keys.execute({
+      op: 'agree',
+      ourShare: this.#keyShare,
+      peerShare: support.keyShare,
+      salt,
+      sessionId: this.sessionId,
+    });
     if (secret) this.secret = secret;
   }
 }
@@ -170,14 +196,46 @@ export class RawServer {
     const keyShare = this.#crypto.keyShare();
     const nonce = this.#world.bytes(open.nonce.byteLength);
     const salt = concatBytes([open.nonce, nonce, new Uint8Array(0)]);
-    const { secret } = this.#crypto.execute({ op: 'agree', ourShare: keyShare, peerShare: open.keyShare, salt, sessionId: open.sessionId });
+    const { secret } = this.#crypto.execute({
+      op: 'agree',
+      ourShare: keyShare,
+      peerShare: open.keyShare,
+      salt,
+      sessionId: open.sessionId,
+    });
     if (!secret) throw new Error('no secret');
     peer.secret = secret;
-    const { keyId, masked } = this.#crypto.execute({ op: 'maskTriggerKey', sessionId: open.sessionId, secret });
+    const { keyId, masked } = this.#crypto.execute({
+      op: 'maskTriggerKey',
+      sessionId: open.sessionId,
+      secret,
+    });
     const head = this.#world.bytes(200);
-    peer.frame('snapshot', { epoch: 1, k: 0, input: 0, output: 0, headBytes: 200, totalBytes: 200, offset: 0, bytes: head });
+    peer.frame('snapshot', {
+      epoch: 1,
+      k: 0,
+      input: 0,
+      output: 0,
+      headBytes: 200,
+      totalBytes: 200,
+      offset: 0,
+      bytes: head,
+    });
     const servers = [{ name: this.#name, host: this.#name, port: 1 }];
-    peer.maced('support', { epoch: 1, delivery: 0, keyShare, nonce, triggerKeyId: keyId, triggerKey: masked, credit: 65_536, servers }, 'support', { context: [open.payload] });
+    peer.maced(
+      'support',
+      {
+        epoch: 1,
+        delivery: 0,
+        keyShare,
+        nonce,
+        triggerKeyId: keyId,
+        triggerKey: masked,
+        credit: 65_536,
+        servers,
+      },
+      'support',
+      { context: [open.payload] },
+    );
   }
 }
-

@@ -30,7 +30,13 @@ export class Scenario {
   readonly input: Uint8Array;
 
   constructor(options: ScenarioOptions = {}) {
-    const { delivery = Delivery.Replay, servers = ['a', 'b', 'c'], latencyMs = 1, seed = 1, length = 200_000 } = options;
+    const {
+      delivery = Delivery.Replay,
+      servers = ['a', 'b', 'c'],
+      latencyMs = 1,
+      seed = 1,
+      length = 200_000,
+    } = options;
     this.world = new World({ seed, latencyMs });
     const app = options.app ?? transformApp({ exports: delivery === Delivery.Commit ? 4096 : 'pulled' });
     this.world.addServers(servers, { delivery, app, ...options.server });
@@ -53,7 +59,11 @@ export class Scenario {
     const { origin } = this;
     const session = origin.node.session(this.client.session.id);
     assert.ok(session);
-    origin.node.migrate(this.world.now, session, to === undefined ? undefined : { name: to, host: to, port: 1 });
+    origin.node.migrate(
+      this.world.now,
+      session,
+      to === undefined ? undefined : { name: to, host: to, port: 1 },
+    );
     origin.poke();
   }
 

@@ -11,12 +11,17 @@ export interface ServerApp {
   handle(event: ServerEvent): void;
 }
 
-export type ServerAppFactory = (session: ServerSession, restart: RestartPoint | undefined, context: ServerAppContext) => ServerApp;
+export type ServerAppFactory = (
+  session: ServerSession,
+  restart: RestartPoint | undefined,
+  context: ServerAppContext,
+) => ServerApp;
 
 /** Byte `offset` of the output that answers input byte `offset`: depends on the position, so that no shift goes unseen. */
 export function transformed(input: Uint8Array, offset: number): Uint8Array {
   const output = new Uint8Array(input.byteLength);
-  for (let i = 0; i < input.byteLength; i += 1) output[i] = ((input[i] as number) + (offset + i) * 7 + ((offset + i) >>> 8)) & 0xff;
+  for (let i = 0; i < input.byteLength; i += 1)
+    output[i] = ((input[i] as number) + (offset + i) * 7 + ((offset + i) >>> 8)) & 0xff;
   return output;
 }
 
@@ -67,7 +72,8 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
       sinceExport = 0;
     };
     const flush = (): void => {
-      while (pending.length > 0 && session.wantsWrite) session.write(context.now(), pending.shift() as Uint8Array);
+      while (pending.length > 0 && session.wantsWrite)
+        session.write(context.now(), pending.shift() as Uint8Array);
     };
     const feed = (): void => {
       while (pending.length === 0 && session.wantsWrite) {
@@ -89,7 +95,8 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
         sinceExport += chunk.byteLength;
         pending.push(out);
         flush();
-        if (typeof options.exports === 'number' && sinceExport >= options.exports && pending.length === 0) exportNow();
+        if (typeof options.exports === 'number' && sinceExport >= options.exports && pending.length === 0)
+          exportNow();
       }
     };
     return {
@@ -114,14 +121,24 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
 }
 
 /** Serves a file of `length` pattern bytes, as fast as it may; its state is the offset it has reached. */
-export function fileApp(options: { length: number; seed: number; exports: 'pulled' | 'never'; commitEvery?: number }): ServerAppFactory {
+export function fileApp(options: {
+  length: number;
+  seed: number;
+  exports: 'pulled' | 'never';
+  commitEvery?: number;
+}): ServerAppFactory {
   const file = pattern(options.length, options.seed);
   return (session, restart, context) => {
     let offset = 0;
-    if (restart && restart.state.byteLength > 0) offset = (JSON.parse(new TextDecoder().decode(restart.state)) as { offset: number }).offset;
+    if (restart && restart.state.byteLength > 0)
+      offset = (JSON.parse(new TextDecoder().decode(restart.state)) as { offset: number }).offset;
     const encode = (): Uint8Array => new TextEncoder().encode(JSON.stringify({ offset }));
     const exportNow = (): void => {
-      session.exportState(context.now(), { state: encode(), input: session.received, output: session.produced });
+      session.exportState(context.now(), {
+        state: encode(),
+        input: session.received,
+        output: session.produced,
+      });
     };
     const pump = (): void => {
       while (offset < file.byteLength && session.wantsWrite) {

@@ -60,7 +60,7 @@ export class VirtualClient {
   #nextCarrierId = 1;
   #flushing = false;
   #timerAt: number | undefined;
-  #pendingWrites: Uint8Array[] = [];
+  readonly #pendingWrites: Uint8Array[] = [];
   #endWanted = false;
 
   constructor(world: World, options: VirtualClientOptions) {
@@ -95,7 +95,9 @@ export class VirtualClient {
   }
   /** The pipe the session lives on at present. */
   pipesTo(server: string): Pipe[] {
-    return [...this.#connections.values()].filter((connection) => connection.to === server).map((connection) => connection.pipe);
+    return [...this.#connections.values()]
+      .filter((connection) => connection.to === server)
+      .map((connection) => connection.pipe);
   }
 
   /** Writes as the application would: everything is taken, but only as `wantsWrite` allows. */
@@ -154,7 +156,8 @@ export class VirtualClient {
       pipe.attach(0, {
         onData: (bytes) => {
           connection.decoder.push(bytes);
-          for (let frame = connection.decoder.next(); frame; frame = connection.decoder.next()) this.#standbyFrame(server, connection, frame);
+          for (let frame = connection.decoder.next(); frame; frame = connection.decoder.next())
+            this.#standbyFrame(server, connection, frame);
         },
         onClose: () => {
           if (this.#standbys.get(server)?.connection !== connection) return;
@@ -175,7 +178,13 @@ export class VirtualClient {
           return;
         }
         connection.pipe.send(0, proof);
-        connection.pipe.send(0, encodeFrame('watch', { add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }], remove: [] }));
+        connection.pipe.send(
+          0,
+          encodeFrame('watch', {
+            add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }],
+            remove: [],
+          }),
+        );
         this.#standbys.get(server)?.connection.pipe.close(0);
         this.#standbys.set(server, { connection, challenge });
         this.session.handleStandby({ host: server, port: 1 }, true);
@@ -207,10 +216,18 @@ export class VirtualClient {
     this.#world.dial(this.#name, candidate.host, (pipe) => {
       this.#dials.delete(dialId);
       if (dial.cancelled) pipe?.close(0);
-      else if (!pipe) this.session.handleDialFailed(this.#world.now, dialId, { code: 'ECONNREFUSED', message: `connect ECONNREFUSED ${candidate.host}` });
+      else if (!pipe)
+        this.session.handleDialFailed(this.#world.now, dialId, {
+          code: 'ECONNREFUSED',
+          message: `connect ECONNREFUSED ${candidate.host}`,
+        });
       else {
         pipe.send(0, encodePreface(Role.Client));
-        this.#connected(dialId, { pipe, to: candidate.host, decoder: FrameDecoder.forCarrier('server') }, undefined);
+        this.#connected(
+          dialId,
+          { pipe, to: candidate.host, decoder: FrameDecoder.forCarrier('server') },
+          undefined,
+        );
       }
       this.#pump();
     });
@@ -227,7 +244,12 @@ export class VirtualClient {
         this.#pump();
       },
       onClose: (reset) => {
-        if (this.#connections.delete(carrierId)) this.session.handleCarrierLost(this.#world.now, carrierId, { code: reset ? 'ECONNRESET' : 'ETIMEDOUT', message: 'cut', reset });
+        if (this.#connections.delete(carrierId))
+          this.session.handleCarrierLost(this.#world.now, carrierId, {
+            code: reset ? 'ECONNRESET' : 'ETIMEDOUT',
+            message: 'cut',
+            reset,
+          });
         this.#pump();
       },
     });
@@ -317,7 +339,11 @@ export class VirtualClient {
   }
 
   #flush(): void {
-    for (let transmit = this.session.pollTransmit(this.#world.now); transmit; transmit = this.session.pollTransmit(this.#world.now)) {
+    for (
+      let transmit = this.session.pollTransmit(this.#world.now);
+      transmit;
+      transmit = this.session.pollTransmit(this.#world.now)
+    ) {
       this.#events();
       const connection = this.#connections.get(transmit.carrierId);
       for (const part of transmit.parts) connection?.pipe.send(0, part);
@@ -326,7 +352,11 @@ export class VirtualClient {
 
   #arm(): void {
     const at = this.session.pollTimeout();
-    if (at === undefined || (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)) return;
+    if (
+      at === undefined ||
+      (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)
+    )
+      return;
     this.#timerAt = at;
     this.#world.scheduler.at(at, () => {
       if (this.#timerAt === at) this.#timerAt = undefined;

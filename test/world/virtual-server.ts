@@ -63,7 +63,12 @@ export class VirtualServer {
     this.#world = world;
     this.address = { name: options.name, host: options.name, port: 1 };
     this.#appFactory = options.app;
-    this.#crypto = new NodeCrypto({ ring: options.ring, wallClock: () => world.wallClock(), now: () => world.now, random: (n) => world.bytes(n) });
+    this.#crypto = new NodeCrypto({
+      ring: options.ring,
+      wallClock: () => world.wallClock(),
+      now: () => world.now,
+      random: (n) => world.bytes(n),
+    });
     this.node = new ServerNode({
       name: options.name,
       host: options.name,
@@ -125,7 +130,11 @@ export class VirtualServer {
   accept(pipe: Pipe): void {
     const carrierId = this.#nextCarrierId;
     this.#nextCarrierId += 1;
-    const connection: Connection = { pipe, decoder: FrameDecoder.forCarrier('client'), preface: new Uint8Array(0) };
+    const connection: Connection = {
+      pipe,
+      decoder: FrameDecoder.forCarrier('client'),
+      preface: new Uint8Array(0),
+    };
     this.#connections.set(carrierId, connection);
     pipe.attach(1, {
       onData: (bytes) => {
@@ -135,7 +144,12 @@ export class VirtualServer {
       },
       onClose: (reset) => {
         this.inside(() => {
-          if (this.#connections.delete(carrierId)) this.node.handleCarrierLost(this.#world.now, carrierId, { code: 'ECONNRESET', message: 'cut', reset });
+          if (this.#connections.delete(carrierId))
+            this.node.handleCarrierLost(this.#world.now, carrierId, {
+              code: 'ECONNRESET',
+              message: 'cut',
+              reset,
+            });
         });
       },
     });
@@ -210,7 +224,11 @@ export class VirtualServer {
   }
 
   #flush(): void {
-    for (let transmit = this.node.pollTransmit(this.#world.now); transmit; transmit = this.node.pollTransmit(this.#world.now)) {
+    for (
+      let transmit = this.node.pollTransmit(this.#world.now);
+      transmit;
+      transmit = this.node.pollTransmit(this.#world.now)
+    ) {
       this.#events();
       const connection = this.#connections.get(transmit.carrierId);
       for (const part of transmit.parts) connection?.pipe.send(1, part);
@@ -219,7 +237,11 @@ export class VirtualServer {
 
   #arm(): void {
     const at = this.node.pollTimeout();
-    if (at === undefined || (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)) return;
+    if (
+      at === undefined ||
+      (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)
+    )
+      return;
     this.#timerAt = at;
     this.#world.scheduler.at(at, () => {
       if (this.#timerAt === at) this.#timerAt = undefined;
@@ -250,7 +272,13 @@ export class VirtualServer {
         return;
       case 'session':
         this.events.push(event);
-        this.#apps.set(event.session, this.#appFactory(event.session, event.restart, { now: () => this.#world.now, server: this.address.name }));
+        this.#apps.set(
+          event.session,
+          this.#appFactory(event.session, event.restart, {
+            now: () => this.#world.now,
+            server: this.address.name,
+          }),
+        );
         return;
       default: {
         this.events.push(event);

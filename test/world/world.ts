@@ -149,7 +149,9 @@ export class World {
   /** Runs until `condition` holds; throws with the transcript when it does not within `limitMs` of virtual time. */
   until(condition: () => boolean, limitMs = 60_000, what = 'the condition'): void {
     const end = this.now + limitMs;
-    while (!condition()) if (!this.#step(end)) throw new Error(`${what} did not come true within ${limitMs} ms\n${this.story()}`);
+    while (!condition())
+      if (!this.#step(end))
+        throw new Error(`${what} did not come true within ${limitMs} ms\n${this.story()}`);
   }
 
   run(forMs: number): void {
@@ -168,7 +170,8 @@ export class World {
     const next = this.scheduler.nextAt;
     if (next === undefined || next > end) return false;
     this.#stepsAtOnce = next > this.now ? 0 : this.#stepsAtOnce + 1;
-    if (this.#stepsAtOnce > MAX_STEPS_AT_ONCE) throw new Error(`time stands still at ${this.now}\n${this.story()}`);
+    if (this.#stepsAtOnce > MAX_STEPS_AT_ONCE)
+      throw new Error(`time stands still at ${this.now}\n${this.story()}`);
     this.scheduler.step();
     return true;
   }

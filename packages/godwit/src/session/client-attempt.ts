@@ -1,5 +1,6 @@
 /** One migration, from the decision to the ACCEPT (protocol.md §10.4): its candidates, and the MIGRATE that is out. */
-import { CAUSE_NAME, OriginState, type Cause } from '../wire/index.ts';
+import type { OriginState} from '../wire/index.ts';
+import { CAUSE_NAME, type Cause } from '../wire/index.ts';
 import { CandidateRace, sameAddress, type ReadyCarrier, type RaceHost } from './candidate-race.ts';
 import type { Candidate, Failure } from './client-events.ts';
 

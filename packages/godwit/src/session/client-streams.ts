@@ -11,7 +11,6 @@ import {
   encodeFrame,
   type Frame,
   type FrameValue,
-  type Offset,
 } from '../wire/index.ts';
 import { DigestWindow, type Crc32 } from './digest-window.ts';
 import type { ClientLimits } from './limits.ts';

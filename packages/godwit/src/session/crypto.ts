@@ -82,7 +82,7 @@ export class CryptoBook {
   ask<O extends CryptoOperation>(request: CryptoRequest<O> & CryptoRequest, then: (result: CryptoResult<O>) => void): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    this.#waiting.set(id, then as (result: never) => void);
+    this.#waiting.set(id, then);
     this.#emit({ type: 'crypto', id, request });
   }
   /** Answers of requests that were dropped meanwhile are ignored. */

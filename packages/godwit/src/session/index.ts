@@ -1,6 +1,6 @@
 /** The protocol core: both ends of a session, without I/O, clock or chance (protocol.md §10). */
 export type { Challenge } from './candidate-race.ts';
-export * from './client-events.ts';
+export type * from './client-events.ts';
 export { ClientSession, type ClientSessionConfig } from './client-session.ts';
 export { CLIENT_TRANSITIONS, type ClientState, type ClientTransition } from './client-state.ts';
 export * from './crypto.ts';
@@ -8,7 +8,7 @@ export * from './detectors.ts';
 export type { Crc32 } from './digest-window.ts';
 export * from './limits.ts';
 export type { ServerNodeConfig } from './server-config.ts';
-export * from './server-events.ts';
+export type * from './server-events.ts';
 export { ServerNode, type NodePopulation } from './server-node.ts';
 export { ServerSession } from './server-session.ts';
 export { SERVER_TRANSITIONS, type ServerState, type ServerTransition } from './server-state.ts';

@@ -89,7 +89,10 @@ export class Protection {
   get #isInputBlocked(): boolean {
     const { receive } = this.#streams;
     const limit = this.neverExports ? this.#retainLimitBytes / 2 : this.#retainLimitBytes;
-    return this.#keptInput >= limit && receive.consumed >= Math.min(receive.received, receive.finOffset ?? receive.received);
+    return (
+      this.#keptInput >= limit &&
+      receive.consumed >= Math.min(receive.received, receive.finOffset ?? receive.received)
+    );
   }
 
   /** Its stage is full, or holds what no ticket will ever cover. */
@@ -122,7 +125,12 @@ export class Protection {
 
   /** UNPROTECTED as it stands; sent again after each attach, since control frames die with their carrier. */
   frame(epoch: number): Uint8Array {
-    return encodeFrame('unprotected', { epoch, reason: this.#reason, input: this.#lostInput, output: this.#lostOutput });
+    return encodeFrame('unprotected', {
+      epoch,
+      reason: this.#reason,
+      input: this.#lostInput,
+      output: this.#lostOutput,
+    });
   }
 
   /** The client has another ticket. Answers true when the session is protected again. */

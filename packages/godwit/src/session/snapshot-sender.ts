@@ -2,7 +2,14 @@
  * The server's side of snapshots (protocol.md §7.2, §7.3): which point is newest, when one travels, and its pieces.
  * At most one ticket is in transit; while it is, only the newest point waits, never a queue of them.
  */
-import { Delivery, MAX_SNAPSHOT_CHUNK_BYTES, comparePoints, encodeFrame, type Offset, type Point } from '../wire/index.ts';
+import {
+  Delivery,
+  MAX_SNAPSHOT_CHUNK_BYTES,
+  comparePoints,
+  encodeFrame,
+  type Offset,
+  type Point,
+} from '../wire/index.ts';
 import type { ServerLimits, ServerTimers } from './limits.ts';
 import type { SnapshotPoint } from './server-streams.ts';
 
@@ -41,7 +48,14 @@ export class SnapshotSender {
   /** The newest point must be sealed again: its ticket expires. */
   #refresh = false;
 
-  constructor(limits: ServerLimits, timers: ServerTimers, delivery: Delivery, start: SnapshotPoint, covered: CoveredPoint, now: number) {
+  constructor(
+    limits: ServerLimits,
+    timers: ServerTimers,
+    delivery: Delivery,
+    start: SnapshotPoint,
+    covered: CoveredPoint,
+    now: number,
+  ) {
     this.#limits = limits;
     this.#timers = timers;
     this.#delivery = delivery;
@@ -85,7 +99,13 @@ export class SnapshotSender {
    */
   #next(credit: Offset): SnapshotPoint | undefined {
     for (const point of [this.#newest, this.#reachable]) {
-      if (point && point !== this.#refused && comparePoints(point, this.#covered) > 0 && this.#mayGo(point, credit)) return point;
+      if (
+        point &&
+        point !== this.#refused &&
+        comparePoints(point, this.#covered) > 0 &&
+        this.#mayGo(point, credit)
+      )
+        return point;
     }
     return undefined;
   }
@@ -183,7 +203,18 @@ export class SnapshotSender {
     if (!transit || transit.offset >= transit.bytes.byteLength || sent < transit.point.output) return false;
     const bytes = transit.bytes.subarray(transit.offset, transit.offset + MAX_SNAPSHOT_CHUNK_BYTES);
     const { epoch, k, input, output } = transit.point;
-    into.push(encodeFrame('snapshot', { epoch, k, input, output, headBytes: transit.headBytes, totalBytes: transit.bytes.byteLength, offset: transit.offset, bytes }));
+    into.push(
+      encodeFrame('snapshot', {
+        epoch,
+        k,
+        input,
+        output,
+        headBytes: transit.headBytes,
+        totalBytes: transit.bytes.byteLength,
+        offset: transit.offset,
+        bytes,
+      }),
+    );
     transit.offset += bytes.byteLength;
     return true;
   }
@@ -198,7 +229,12 @@ export class SnapshotSender {
     const transit = this.#transit;
     if (!transit || comparePoints(point, transit.point) !== 0 || !this.isSent) return false;
     this.#transit = undefined;
-    this.#covered = { epoch: point.epoch, k: point.k, input: transit.point.input, output: transit.point.output };
+    this.#covered = {
+      epoch: point.epoch,
+      k: point.k,
+      input: transit.point.input,
+      output: transit.point.output,
+    };
     return true;
   }
 
@@ -206,8 +242,10 @@ export class SnapshotSender {
   reattached(named: Point): void {
     this.#transit = undefined;
     this.#sealing = undefined;
-    if (comparePoints(named, this.#newest) === 0) this.#covered = { ...named, input: this.#newest.input, output: this.#newest.output };
-    else if (comparePoints(named, this.#covered) > 0) this.#covered = { ...named, input: this.#covered.input, output: this.#covered.output };
+    if (comparePoints(named, this.#newest) === 0)
+      this.#covered = { ...named, input: this.#newest.input, output: this.#newest.output };
+    else if (comparePoints(named, this.#covered) > 0)
+      this.#covered = { ...named, input: this.#covered.input, output: this.#covered.output };
   }
 }
 
