@@ -177,6 +177,11 @@ export class NodeDriver {
   get members(): readonly ServerAddress[] {
     return this.#members;
   }
+  /** The ring seals with another key, or opens with fewer: live sessions, idle ones too, get fresh tickets. */
+  keysChanged(): void {
+    this.#node.handleKeyRotation(now());
+    this.#driver.schedule();
+  }
   setDraining(draining: boolean): void {
     this.#node.setDraining(now(), draining);
     this.#driver.schedule();

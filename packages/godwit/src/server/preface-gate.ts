@@ -6,8 +6,10 @@ import {
   PREFACE_BYTES,
   ProtocolError,
   Role,
+  WireCode,
   concatBytes,
   decodePreface,
+  encodeFrame,
   mayBePreface,
 } from '../wire/index.ts';
 
@@ -91,6 +93,11 @@ export class PrefaceGate {
       ({ role } = decodePreface(received.subarray(0, PREFACE_BYTES)));
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      // Who speaks another version of Godwit is told so in this one; a stranger would not understand.
+      if (error.wireCode === WireCode.Version) {
+        const { wireCode: code, message } = error;
+        waiting.carrier.write([encodeFrame('refuse', { epoch: 0, code, tryElsewhere: true, message })]);
+      }
       this.#refuse(waiting, { code: error.code, message: error.message });
       return;
     }

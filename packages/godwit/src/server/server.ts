@@ -77,6 +77,8 @@ interface Running {
   readonly driver: NodeDriver;
   readonly peers: PeerLinks;
   readonly members: Members;
+  /** No longer follows the rotations of the key ring. */
+  readonly forgetKeys: () => void;
 }
 
 export class Server extends EventEmitter {
@@ -311,7 +313,7 @@ export class Server extends EventEmitter {
     });
     void members.start();
     rehearseSoon(0);
-    return { driver, peers, members };
+    return { driver, peers, members, forgetKeys: settings.keys.subscribe(() => driver.keysChanged()) };
   }
 
   #onCarrier(carrier: Carrier): void {
@@ -364,6 +366,7 @@ export class Server extends EventEmitter {
     this.#running?.driver.closeStandbys();
     this.#running?.peers.close();
     this.#running?.members.close();
+    this.#running?.forgetKeys();
     this.#running = undefined;
     process.nextTick(() => this.emit('close'));
   }
