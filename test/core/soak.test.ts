@@ -59,6 +59,7 @@ function soak(seed: number): void {
   const windowBytes = 64 * 1024 * 2 ** Math.floor(world.random() * 5);
   const client = world.connect({
     servers: NAMES,
+    ...(seed % 3 === 0 && { cryptoDelayMs: () => world.random() * 2 }),
     timers: { giveUpTimeoutMs: 60_000 },
     limits: {
       receiveWindowBytes: windowBytes,

@@ -49,6 +49,9 @@ export interface TransformOptions {
   readonly divergent?: boolean;
 }
 
+/** Most bytes the transform application answers at once. */
+const RECORD_BYTES = 16 * 1024;
+
 /** Answers each input byte with one output byte; its state is the offset, with a hash of all input for good measure. */
 export function transformApp(options: TransformOptions): ServerAppFactory {
   return (session, restart, context) => {
@@ -58,6 +61,7 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
     let sinceExport = 0;
     let ended = session.outputFinished;
     const pending: Uint8Array[] = [];
+    let rest: Uint8Array | undefined;
     if (restart && restart.state.byteLength > 0) {
       const state = JSON.parse(new TextDecoder().decode(restart.state)) as { offset: number; sum: number };
       offset = state.offset;
@@ -77,9 +81,9 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
     };
     const feed = (): void => {
       while (pending.length === 0 && session.wantsWrite) {
-        const chunk = session.read();
-        if (chunk === undefined) return;
-        if (chunk === 'end') {
+        const taken = rest ?? session.read();
+        if (taken === undefined) return;
+        if (taken === 'end') {
           session.finConsumed(context.now());
           if (options.endsWithInput !== false && !ended) {
             ended = true;
@@ -87,6 +91,9 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
           }
           return;
         }
+        // A record of its own size, however the bytes came: what is answered at once must fit into the client's stage.
+        const chunk = taken.subarray(0, RECORD_BYTES);
+        rest = chunk.byteLength < taken.byteLength ? taken.subarray(RECORD_BYTES) : undefined;
         session.consumed(context.now(), chunk.byteLength);
         let out = transformed(chunk, offset);
         if (options.divergent && restart) out = out.map((byte) => byte ^ 1);

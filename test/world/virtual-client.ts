@@ -10,6 +10,7 @@ import {
   type ClientEvent,
   type ClientLimits,
   type ClientTimers,
+  type CryptoEvent,
   type Detector,
   type Failure,
   type MigrationReport,
@@ -39,6 +40,8 @@ export interface VirtualClientOptions {
   readonly limits?: Partial<ClientLimits>;
   readonly timers?: Partial<ClientTimers>;
   readonly detectors?: readonly Detector[];
+  /** How long cryptography takes to answer, in ms. Default: it answers at once. */
+  readonly cryptoDelayMs?: () => number;
   /** Reads and keeps output as it comes. Default true. */
   readonly autoRead?: boolean;
 }
@@ -49,6 +52,7 @@ export class VirtualClient {
   readonly migrations: MigrationReport[] = [];
   readonly #world: World;
   readonly #crypto: NodeCrypto;
+  readonly #cryptoDelayMs: (() => number) | undefined;
   readonly #connections = new Map<number, Connection>();
   readonly #dials = new Map<number, { cancelled: boolean }>();
   readonly #standbys = new Map<string, { connection: Connection; challenge: Challenge }>();
@@ -66,6 +70,7 @@ export class VirtualClient {
   constructor(world: World, options: VirtualClientOptions) {
     this.#world = world;
     this.autoRead = options.autoRead ?? true;
+    this.#cryptoDelayMs = options.cryptoDelayMs;
     this.#crypto = new NodeCrypto({ now: () => world.now, random: (n) => world.bytes(n) });
     this.session = new ClientSession(
       {
@@ -279,7 +284,7 @@ export class VirtualClient {
   #handle(event: ClientEvent): void {
     switch (event.type) {
       case 'crypto':
-        this.session.handleCrypto(this.#world.now, event.id, this.#crypto.execute(event.request));
+        this.#answer(event);
         return;
       case 'dial':
         this.#dial(event.dialId, event.candidate);
@@ -317,6 +322,20 @@ export class VirtualClient {
       default:
     }
     this.events.push(event);
+  }
+
+  /** At once, or as late as Web Crypto would. */
+  #answer(event: CryptoEvent): void {
+    const result = this.#crypto.execute(event.request);
+    if (this.#cryptoDelayMs === undefined) {
+      this.session.handleCrypto(this.#world.now, event.id, result);
+      return;
+    }
+    this.#world.scheduler.after(this.#cryptoDelayMs(), () => {
+      this.session.handleCrypto(this.#world.now, event.id, result);
+      for (const [carrierId, connection] of [...this.#connections]) this.#decode(carrierId, connection);
+      this.#pump();
+    });
   }
 
   /** The server has proved itself: larger frames may come. */
