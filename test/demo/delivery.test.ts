@@ -15,9 +15,6 @@ const root = dirname(dirname(import.meta.dirname));
 const DEMO = 'packages/cli/src/demo/main.ts';
 const FILE_BYTES = 4 * 1024 * 1024;
 
-/** Megabytes a second: the transfer takes some four seconds. */
-const RATE = '1';
-
 describe('the demo', () => {
   let folder = '';
   let file = '';
@@ -32,16 +29,7 @@ describe('the demo', () => {
 
   for (const delivery of ['replay', 'commit'] as const) {
     test(`with --delivery ${delivery} gets every byte across three kills and a drain`, async () => {
-      const { code, stdout, stderr } = await demo([
-        file,
-        '--json',
-        '--seed',
-        '5',
-        '--rate',
-        RATE,
-        '--delivery',
-        delivery,
-      ]);
+      const { code, stdout, stderr } = await demo([file, '--json', '--seed', '5', '--delivery', delivery]);
       assert.equal(stdout.trim().split('\n').length, 1, stdout);
       const result = JSON.parse(stdout) as DemoResult;
       assert.deepEqual(result.problems, [], stderr);

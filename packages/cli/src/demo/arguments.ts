@@ -4,8 +4,8 @@ import { parseArgs } from 'node:util';
 import { SEED_LIMIT, randomSeed } from './choices.ts';
 import type { Delivery } from './transfer.ts';
 
-/** How long a transfer takes unless `--rate` says otherwise: long enough to watch, and for servers to restart. */
-const DEFAULT_DURATION_S = 12;
+/** How long a transfer takes at the least, unless `--rate` says otherwise: long enough to watch. */
+export const DURATION_MIN_S = 12;
 
 /** Fewer bytes leave no room for servers to die at different offsets. */
 const FILE_MIN_BYTES = 1024;
@@ -22,7 +22,8 @@ while the server at its other end is killed (SIGKILL) again and again, and drain
   --delivery MODE    replay: the file, served by a deterministic service (default)
                      commit: as many bytes of random records, by a service that never says the same twice
   --kills N          how many times to kill the serving process, 1 to ${KILLS_MAX}; default 3
-  --rate N           megabytes a second in each direction, 0 for no limit; default: what takes ${DEFAULT_DURATION_S} s
+  --rate N           megabytes a second in each direction, 0 for no limit; default: what takes ${DURATION_MIN_S} s,
+                     or longer where servers are slow to start
   --seed N           repeat the choices of an earlier run
   --json             print one line of JSON on standard output; progress goes to standard error
   --help             print this
@@ -34,8 +35,8 @@ export interface DemoOptions {
   readonly fileBytes: number;
   readonly delivery: Delivery;
   readonly kills: number;
-  /** Megabytes a second in each direction; 0: no limit. */
-  readonly rate: number;
+  /** Megabytes a second in each direction; 0: no limit; undefined: what leaves servers the time to restart. */
+  readonly rate: number | undefined;
   readonly seed: number;
   readonly json: boolean;
 }
@@ -60,7 +61,7 @@ export function parseDemoArguments(args: readonly string[]): DemoOptions | 'help
     fileBytes,
     delivery,
     kills: parseNumber('--kills', values.kills, { min: 1, max: KILLS_MAX, whole: true }) ?? 3,
-    rate: parseNumber('--rate', values.rate, { min: 0, max: 1e6 }) ?? fileBytes / 1e6 / DEFAULT_DURATION_S,
+    rate: parseNumber('--rate', values.rate, { min: 0, max: 1e6 }),
     seed: parseNumber('--seed', values.seed, { min: 0, max: SEED_LIMIT - 1, whole: true }) ?? randomSeed(),
     json: values.json ?? false,
   };

@@ -16,7 +16,10 @@ export interface ServerConfig {
   readonly rate: number;
 }
 
-export type ServerCommand = { readonly type: 'drain' };
+export type ServerCommand =
+  | { readonly type: 'drain' }
+  /** For sessions that start from now on. */
+  | { readonly type: 'pace'; readonly rate: number };
 
 export type ServerMessage =
   | { readonly type: 'ready' }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { DURATION_MIN_S } from './arguments.ts';
 import type { DemoOptions } from './arguments.ts';
 import { killChild, startChild, tailOf } from './child.ts';
 import { drawTriggers } from './choices.ts';
@@ -15,6 +16,9 @@ import { ServerPool } from './server-pool.ts';
 import type { TransferResult } from './transfer.ts';
 
 const SERVERS = 3;
+
+/** A transfer lasts so many times as long as the servers took to start: each kill costs a restart. */
+const STARTS_PER_TRANSFER = 6;
 
 /** When nothing has moved for so long, something hangs, and the run fails. */
 const NO_PROGRESS_LIMIT_MS = 30_000;
@@ -53,7 +57,8 @@ export async function runDemo(
   const onAbort = (): void => failed.reject(signal.reason as Error);
   signal.addEventListener('abort', onAbort);
   failed.promise.catch(() => {}); // Nobody may be waiting yet.
-  const { delivery, file, rate } = options;
+  const { delivery, file, fileBytes } = options;
+  const startedMs = performance.now();
   let pool: ServerPool | undefined;
   let run: DemoRun | undefined;
   try {
@@ -62,12 +67,18 @@ export async function runDemo(
       servers: SERVERS,
       delivery,
       file,
-      rate,
+      rate: 0,
       folder,
       onFailure: failed.reject,
     });
     signal.throwIfAborted();
-    run = new DemoRun(options, pool, watcher, folder, failed.reject);
+    const durationS = Math.max(
+      DURATION_MIN_S,
+      (STARTS_PER_TRANSFER * (performance.now() - startedMs)) / 1000,
+    );
+    const rate = options.rate ?? fileBytes / 1e6 / durationS;
+    pool.setRate(rate);
+    run = new DemoRun({ ...options, rate }, pool, watcher, folder, failed.reject);
     const transfer = await Promise.race([run.finished, failed.promise]);
     return summarize({
       options,
@@ -88,7 +99,7 @@ class DemoRun {
   readonly finished: Promise<TransferResult>;
   readonly migrations: Migration[] = [];
   readonly kills: Kill[] = [];
-  readonly #options: DemoOptions;
+  readonly #options: DemoOptions & { readonly rate: number };
   readonly #pool: ServerPool;
   readonly #watcher: Watcher;
   readonly #triggers: Trigger[];
@@ -106,7 +117,7 @@ class DemoRun {
   #over = false;
 
   constructor(
-    options: DemoOptions,
+    options: DemoOptions & { readonly rate: number },
     pool: ServerPool,
     watcher: Watcher,
     folder: string,
@@ -200,11 +211,11 @@ class DemoRun {
     this.#settled = true;
   }
 
-  /** One at a time, and only while every other server is there to take over. */
+  /** One at a time, and only while another server is there to take over. */
   #pullTriggers(): void {
     const next = this.#triggers[0];
     if (next === undefined || !this.#settled || this.#down < next.atByte) return;
-    if (this.#pool.servers.some(({ state }) => state !== 'ready')) return;
+    if (!this.#pool.servers.some(({ name, state }) => name !== this.#server && state === 'ready')) return;
     this.#triggers.shift();
     this.#settled = false;
     if (next.kind === 'kill') this.#kill();

@@ -51,6 +51,7 @@ interface Slot {
 
 export class ServerPool {
   readonly #options: PoolOptions;
+  #rate: number;
   readonly #slots: readonly Slot[];
   /** Sealed with it, tickets of this run are worth nothing in any other. */
   readonly #key = randomBytes(32).toString('hex');
@@ -58,6 +59,7 @@ export class ServerPool {
 
   private constructor(options: PoolOptions, ports: readonly number[]) {
     this.#options = options;
+    this.#rate = options.rate;
     this.#slots = ports.map((port, index) => {
       const name = `server-${index + 1}`;
       const logFile = join(options.folder, `${options.delivery}-${name}.log`);
@@ -90,6 +92,12 @@ export class ServerPool {
     const found = this.servers.find((server) => server.name === name);
     if (found === undefined) throw new Error(`there is no server called "${name}"`);
     return found;
+  }
+
+  /** Megabytes a second for sessions that start from now on. */
+  setRate(rate: number): void {
+    this.#rate = rate;
+    for (const { child } of this.#slots) child?.send({ type: 'pace', rate } satisfies ServerCommand);
   }
 
   /** SIGKILL, now. */
@@ -133,7 +141,8 @@ export class ServerPool {
   }
 
   async #start(slot: Slot): Promise<void> {
-    const { delivery, file, rate, entry } = this.#options;
+    const { delivery, file, entry } = this.#options;
+    const rate = this.#rate;
     const { name, port, logFile } = slot;
     const child = startChild({
       entry: entry ?? join(import.meta.dirname, 'server-process.ts'),

@@ -11,7 +11,8 @@ import { warmUp } from './warm-up.ts';
 export function runServer(tamper?: ServiceOptions['tamper']): void {
   const config = JSON.parse(process.argv[2] ?? '') as ServerConfig;
   const key = Buffer.from(process.env[KEY_VARIABLE] ?? '', 'hex');
-  const { name, host, port, members, delivery, file, rate } = config;
+  const { name, host, port, members, delivery, file } = config;
+  let { rate } = config;
   warmUp(chance);
   const service = delivery === 'replay' ? serveFile : serveRecords;
 
@@ -29,7 +30,10 @@ export function runServer(tamper?: ServiceOptions['tamper']): void {
   server.listen(port, host, () => tell({ type: 'ready' }));
 
   process.on('message', (command: ServerCommand) => {
-    if (command.type !== 'drain') return;
+    if (command.type === 'pace') {
+      rate = command.rate;
+      return;
+    }
     server.drain().then(
       (moved) => tell({ type: 'drained', moved }),
       (error: unknown) => tell({ type: 'failed', message: `drain: ${(error as Error).message}` }),
