@@ -111,7 +111,7 @@ class DemoRun {
   #up = 0;
   #movedAtMs = 0;
   #server = '';
-  #epoch = 0;
+  #epoch = 1;
   /** False from a kill or a drain until the session is at another server. */
   #settled = false;
   #over = false;
