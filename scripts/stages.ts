@@ -43,7 +43,8 @@ export const STAGES: readonly Stage[] = [
     summary: 'npm run demo, for people and as JSON',
     patterns: ['test/demo/**/*.test.ts'],
     needs: ['packages/cli/src/demo/main.ts'],
-    testTimeoutMs: 60_000,
+    // The demo takes its time where servers are slow to start.
+    testTimeoutMs: 180_000,
   },
   {
     name: 'soak',
