@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KeyRing } from '../../packages/godwit/src/crypto/index.ts';
-import { Cause, Delivery } from '../../packages/godwit/src/wire/index.ts';
+import { Cause, Delivery, FrameDecoder, type PeerFrame } from '../../packages/godwit/src/wire/index.ts';
 import { MODES, Scenario } from '../world/scenario.ts';
 import { fileApp, pattern, transformApp } from '../world/server-apps.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
@@ -327,4 +327,91 @@ test('a ticket sealed with a key that a server does not have restores nothing th
   for (const name of ['a', 'b', 'c']) world.start(name, { ring });
   world.until(() => client.closed !== undefined);
   assert.match(client.closed?.failure?.message ?? '', /ERR_GODWIT_UNKNOWN_KEY/);
+});
+
+/** Notes every PULL that servers send each other. */
+function capturePulls(scenario: Scenario): PeerFrame<'pull'>[] {
+  const pulls: PeerFrame<'pull'>[] = [];
+  for (const server of scenario.world.servers.values()) {
+    const { node } = server;
+    const handle = node.handlePeerFrame.bind(node);
+    node.handlePeerFrame = (now, peer, frame) => {
+      if (frame.frame === 'pull') pulls.push(frame);
+      handle(now, peer, frame);
+    };
+  }
+  return pulls;
+}
+
+test('a PULL that is replayed, or that another member sends with a request made for somebody else, freezes nothing', () => {
+  const scenario = new Scenario({ servers: ['a', 'b', 'c'], length: 1000 });
+  const { world, client } = scenario;
+  const pulls = capturePulls(scenario);
+  scenario.untilReceived(1000);
+  world.run(2000);
+  scenario.trigger('b');
+  world.until(() => pulls.length === 1);
+  const [pull] = pulls;
+  assert.ok(pull);
+  world.server('b').kill();
+  world.until(() => eventsAt(world.server('a'), 'thawed') === 1);
+  world.run(100);
+  const origin = world.server('a');
+  const refusals = (): number => times(scenario, 'pullRefused');
+  for (const thief of ['b', 'c']) {
+    if (thief === 'b') world.start('b');
+    const before = refusals();
+    origin.handlePeerFrame(address(thief), pull);
+    world.run(10);
+    assert.equal(refusals(), before + 1);
+    assert.equal(origin.node.session(client.session.id)?.state, 'active');
+  }
+  scenario.finishExactly();
+});
+
+test('a PULL by another member for a request still good is refused by the origin itself', () => {
+  const scenario = new Scenario({ servers: ['a', 'b', 'c'], length: 1000 });
+  const { world, client } = scenario;
+  scenario.untilReceived(1000);
+  world.run(2000);
+  world.partition('a', 'b'); // b's PULL does not come through: the request stays good
+  const sent: Uint8Array[] = [];
+  const sendPeer = world.sendPeer.bind(world);
+  world.sendPeer = (from, to, bytes) => {
+    sent.push(bytes.slice());
+    sendPeer(from, to, bytes);
+  };
+  scenario.trigger('b');
+  world.until(() => sent.length > 0);
+  const decoder = FrameDecoder.forPeerLink();
+  decoder.push(sent[0] as Uint8Array);
+  const pull = decoder.next();
+  assert.ok(pull);
+  world.server('a').handlePeerFrame(address('c'), pull);
+  world.run(1);
+  assert.equal(world.server('a').node.session(client.session.id)?.state, 'active');
+  scenario.finishExactly();
+});
+
+test('a TRIGGER that is replayed after its migration failed is void', () => {
+  const scenario = new Scenario({ servers: ['a', 'b'], length: 1000 });
+  const { world, client } = scenario;
+  scenario.untilReceived(1000);
+  const handleFrame = client.session.handleFrame.bind(client.session);
+  let replay: (() => void) | undefined;
+  client.session.handleFrame = (now, carrierId, frame) => {
+    if (frame.frame === 'trigger') replay = () => handleFrame(world.now, carrierId, frame);
+    handleFrame(now, carrierId, frame);
+  };
+  world.server('b').kill();
+  scenario.trigger('b');
+  world.until(() => failures(scenario).length === 1);
+  assert.ok(replay);
+  client.do(replay);
+  world.run(1000);
+  assert.equal(client.events.filter((event) => event.type === 'migrating').length, 1);
+  scenario.trigger('b'); // a new one is not
+  world.run(1000);
+  assert.equal(client.events.filter((event) => event.type === 'migrating').length, 2);
+  scenario.finishExactly();
 });

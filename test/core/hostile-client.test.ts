@@ -11,7 +11,7 @@ import {
 import { assertNoLeaks } from '../world/leaks.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { Scenario } from '../world/scenario.ts';
-import { transformApp } from '../world/server-apps.ts';
+import { fileApp, pattern, transformApp } from '../world/server-apps.ts';
 
 interface Attack {
   readonly name: string;
@@ -386,4 +386,30 @@ test('the same epoch with another attach is refused', () => {
   assert.equal(attempts[1]?.find('refuse')?.code, WireCode.StaleEpoch);
   for (const attempt of [peer, ...attempts]) attempt.hangUp();
   scenario.finishExactly();
+});
+
+test('an attach that nobody confirms writes no ticket, and dies in time', () => {
+  const app = fileApp({ length: 50_000, seed: 3, exports: 'pulled', commitEvery: 16_384 });
+  const scenario = new Scenario({ delivery: Delivery.Commit, app, servers: ['a', 'b'], length: 0 });
+  const { world } = scenario;
+  const peer = new RawClient(world, 'a');
+  peer.open();
+  const ticket = peer.find('snapshot');
+  assert.ok(ticket);
+  const second = new RawClient(world, 'b', peer.sessionId);
+  second.secret = peer.secret;
+  second.maced('migrate', migrate(peer, { head: ticket.bytes, originState: 1 }), 'migrate', {
+    context: proofContext(second, 'b'),
+  });
+  world.run(3000);
+  assert.ok(second.find('accept'));
+  assert.equal(second.find('snapshot'), undefined);
+  assert.equal(second.find('support'), undefined);
+  world.run(3000);
+  assert.equal(second.closed, true);
+  assert.equal(world.server('b').node.sessionCount, 0);
+  assert.equal(world.server('b').node.tombstoneCount, 0);
+  peer.hangUp();
+  scenario.finish();
+  scenario.assertExact(pattern(50_000, 3));
 });

@@ -285,3 +285,18 @@ test('a server whose proof is wrong is not opened, and one without a proof is gi
     assert.equal(client.closed?.failure?.code, wrong === 'mac' ? 'ERR_GODWIT_UNAUTHENTICATED' : 'ETIMEDOUT');
   }
 });
+
+test('a ticket older than the one held is not taken', () => {
+  const { world, client, peer } = attach();
+  const acknowledged = (): (readonly number[])[] =>
+    peer.frames.flatMap((frame) => (frame.frame === 'snapshotAck' ? [[frame.epoch, frame.k]] : []));
+  peer.frame('snapshot', snapshot({ k: 5 }));
+  peer.frame('snapshot', snapshot({ k: 4 }));
+  peer.frame('snapshot', snapshot({ k: 5, bytes: new Uint8Array(10).fill(9) })); // sealed again
+  world.run(20);
+  assert.deepEqual(acknowledged(), [
+    [1, 5],
+    [1, 5],
+  ]);
+  assert.equal(client.session.state, 'attached');
+});

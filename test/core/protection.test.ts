@@ -174,6 +174,26 @@ test('in commit mode an application that never exports answers at once all the s
   assert.equal(client.closed?.failure, undefined);
 });
 
+test('in commit mode an UNPROTECTED that died with its carrier is said again', () => {
+  for (let offset = 0; offset < 700; offset += 9) {
+    const app = transformApp({ exports: 'never' });
+    const scenario = new Scenario({ delivery: Delivery.Commit, app, servers: ['a'], length: 100 });
+    const { world, client } = scenario;
+    world.until(() => client.session.state === 'attached' && client.receivedBytes === 100);
+    const [pipe] = client.pipesTo('a');
+    assert.ok(pipe);
+    pipe.cutAfter[1] = pipe.sent(1) + offset;
+    for (let i = 2; i <= 4; i += 1) {
+      client.write(pattern(100, 7));
+      world.until(
+        () => client.receivedBytes === 100 * i,
+        5000,
+        `answer ${i} though the carrier broke behind byte ${offset}`,
+      );
+    }
+  }
+});
+
 test('in commit mode the end of an output that was not committed is not held back while the input is open', () => {
   const app = fileApp({ length: 5000, seed: 3, exports: 'never' });
   const scenario = new Scenario({ delivery: Delivery.Commit, app, length: 0 });
