@@ -4,22 +4,18 @@
  */
 import {
   CAUSE_NAME,
-  Delivery,
   NO_MAC,
   OriginState,
-  ProgressStage,
   ProtocolError,
   SOURCE_NAME,
   Source,
   WireCode,
-  comparePoints,
   concatBytes,
   encodeFrame,
   encodePayload,
   encodePeerFrame,
   framePayload,
   macedPart,
-  toHex,
   withMac,
   type Cause,
   type Frame,
@@ -30,10 +26,13 @@ import type { CryptoBook } from './crypto.ts';
 import type { DeadlineOwner } from './deadline-heap.ts';
 import type { ServerEvent } from './server-events.ts';
 import type { ServerNodeConfig } from './server-config.ts';
+import { Pulls } from './pulls.ts';
+import { checkTicketRestores, lostBytes, restoreStreams } from './restore-rules.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
-import { ServerStreams, type RestoredStreams, type SnapshotPoint } from './server-streams.ts';
-import { TransferReceiver, type TransferredState } from './session-transfer.ts';
-import { claimedSessionId, type TicketHead } from './ticket.ts';
+import type { SnapshotPoint } from './server-streams.ts';
+import { PendingAttach, type Farewell } from './pending-attach.ts';
+import type { TransferredState } from './session-transfer.ts';
+import type { TicketHead } from './ticket.ts';
 import type { Tombstones } from './tombstones.ts';
 
 export interface DestinationHost {
@@ -56,67 +55,50 @@ export interface DestinationHost {
   disarm(owner: DeadlineOwner): void;
 }
 
-/** Longest chain of "moved to" that is followed. */
-const MAX_HOPS = 3;
-
-interface Pull {
-  readonly requestId: number;
-  readonly peer: ServerAddress;
-  readonly deadline: number;
-  transfer: TransferReceiver | undefined;
-}
-
-/** One MIGRATE on its way to an ACCEPT. */
-export class PendingAttach implements DeadlineOwner {
-  readonly carrierId: number;
-  readonly nonce: Uint8Array;
-  readonly migrate: Frame<'migrate'>;
-  readonly id: string;
-  readonly sessionId: Uint8Array;
-  readonly #expired: (attach: PendingAttach) => void;
-  head: TicketHead | undefined;
-  pull: Pull | undefined;
-  hops = 0;
-  bodyParts: Uint8Array[] = [];
-  bodyBytes = 0;
-  nextTimeout: number | undefined;
-  heapIndex: number | undefined;
-
-  constructor(carrierId: number, nonce: Uint8Array, migrate: Frame<'migrate'>, expired: (attach: PendingAttach) => void) {
-    this.carrierId = carrierId;
-    this.nonce = nonce;
-    this.migrate = migrate;
-    this.sessionId = claimedSessionId(migrate.head);
-    this.id = toHex(this.sessionId);
-    this.#expired = expired;
-  }
-
-  handleTimeout(): void {
-    this.nextTimeout = undefined;
-    this.#expired(this);
-  }
-}
-
-/** What to tell the former server once the client has confirmed. */
-export type Farewell =
-  | { readonly kind: 'confirmed'; readonly peer: ServerAddress; readonly epoch: number }
-  | { readonly kind: 'release'; readonly peer: ServerAddress; readonly nonce: Uint8Array; readonly migrate: Uint8Array };
-
 export class Destination {
   readonly #host: DestinationHost;
   readonly #byCarrier = new Map<number, PendingAttach>();
   readonly #bySession = new Map<string, PendingAttach>();
-  readonly #byRequest = new Map<number, PendingAttach>();
+  readonly #pulls: Pulls;
   readonly #farewells = new Map<string, Farewell>();
-  #nextRequestId = 1;
 
   constructor(host: DestinationHost) {
     this.#host = host;
+    this.#pulls = new Pulls(host, {
+      isCurrent: (attach) => this.#isCurrent(attach),
+      pulled: (attach, peer, state) => {
+        this.#farewells.set(attach.id, { kind: 'confirmed', peer, epoch: attach.migrate.epoch });
+        if (state) this.#restore(attach, Source.Origin, state.point, state);
+        else this.#restoreFromTicket(attach);
+      },
+      restoreFromTicket: (attach) => {
+        this.#restoreFromTicket(attach);
+      },
+      refuse: (attach, error) => {
+        this.#refuse(attach, error);
+      },
+      guarded: (attach, action) => {
+        this.#guarded(attach, action);
+      },
+    });
+  }
+
+  /** An answer to a PULL. */
+  handlePeerFrame(
+    peer: ServerAddress,
+    frame: PeerFrame<'state' | 'stateChunk' | 'moved' | 'gone' | 'pullRefused'>,
+  ): void {
+    this.#pulls.handlePeerFrame(peer, frame);
+  }
+
+  /** The link to a peer is gone, or could not be made. */
+  handlePeerLost(peerName: string): void {
+    this.#pulls.handlePeerLost(peerName);
   }
 
   /** Attaches that are neither accepted nor refused yet. */
   get size(): number {
-    return Math.max(this.#byCarrier.size, this.#bySession.size, this.#byRequest.size);
+    return Math.max(this.#byCarrier.size, this.#bySession.size, this.#pulls.size);
   }
 
   get farewellCount(): number {
@@ -127,7 +109,7 @@ export class Destination {
 
   handleMigrate(carrierId: number, nonce: Uint8Array, migrate: Frame<'migrate'>): void {
     const attach = new PendingAttach(carrierId, nonce, migrate, (expired) => {
-      this.#expired(expired);
+      this.#pulls.expired(expired);
     });
     if (this.#byCarrier.size >= this.#host.config.limits.maxRestoring) {
       this.#refuse(attach, new ProtocolError(WireCode.Busy, 'too many sessions are being restored', true));
@@ -135,9 +117,10 @@ export class Destination {
     }
     this.#byCarrier.set(carrierId, attach);
     const session = this.#host.findSession(attach.id);
-    if (session) this.#verify(attach, session.secret, () => {
-      this.#meetSession(attach, session);
-    });
+    if (session)
+      this.#verify(attach, session.secret, () => {
+        this.#meetSession(attach, session);
+      });
     else this.#openTicket(attach);
   }
 
@@ -162,7 +145,12 @@ export class Destination {
       this.#openTicket(attach);
       return;
     }
-    if (migrate.epoch <= session.highestEpoch) throw new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`, true);
+    if (migrate.epoch <= session.highestEpoch)
+      throw new ProtocolError(
+        WireCode.StaleEpoch,
+        `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`,
+        true,
+      );
     if (migrate.origin === this.#host.config.name) {
       session.confirm(); // whoever names this server as its origin has our ACCEPT
       this.#resume(attach, session);
@@ -180,7 +168,12 @@ export class Destination {
       if (!this.#isCurrent(attach)) return;
       this.#host.setBusy(attach.carrierId, false);
       this.#guarded(attach, () => {
-        if ('refused' in result) throw new ProtocolError(result.refused, 'the ticket was not accepted', result.refused === WireCode.UnknownKey);
+        if ('refused' in result)
+          throw new ProtocolError(
+            result.refused,
+            'the ticket was not accepted',
+            result.refused === WireCode.UnknownKey,
+          );
         attach.head = result.head;
         this.#verify(attach, result.head.secret, () => {
           this.#admit(attach, result.head);
@@ -194,19 +187,24 @@ export class Destination {
     const { config, tombstones, now } = this.#host;
     const { migrate } = attach;
     this.#host.authenticated(attach.carrierId);
-    if (head.service !== config.service || migrate.service !== config.service) throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
-    if (head.delivery !== config.delivery) throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
+    if (head.service !== config.service || migrate.service !== config.service)
+      throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
+    if (head.delivery !== config.delivery)
+      throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
     const stone = tombstones.get(attach.id, now);
     // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
-    if (stone?.kind === 'ended' && head.epoch <= stone.epoch) throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
+    if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
+      throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
     if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
     const rival = this.#bySession.get(attach.id);
     if (rival) {
-      if (rival.migrate.epoch >= migrate.epoch) throw new ProtocolError(WireCode.StaleEpoch, 'a newer attach is under way', true);
+      if (rival.migrate.epoch >= migrate.epoch)
+        throw new ProtocolError(WireCode.StaleEpoch, 'a newer attach is under way', true);
       this.#refuse(rival, new ProtocolError(WireCode.StaleEpoch, 'a newer attach came', true));
     }
     this.#bySession.set(attach.id, attach);
-    if (migrate.origin !== config.name && migrate.originState === OriginState.Unknown) this.#pull(attach, this.#originAddress(migrate.origin, head));
+    if (migrate.origin !== config.name && migrate.originState === OriginState.Unknown)
+      this.#pulls.begin(attach, this.#originAddress(migrate.origin, head));
     else this.#restoreFromTicket(attach);
   }
 
@@ -221,164 +219,69 @@ export class Destination {
   #resume(attach: PendingAttach, session: ServerSession): void {
     const { migrate, carrierId } = attach;
     const { receive, send } = session.streams;
-    if (migrate.retainedFrom > receive.received) throw new ProtocolError(WireCode.Unprotected, `the client kept input from ${migrate.retainedFrom}, wanted is ${receive.received}`);
+    if (migrate.retainedFrom > receive.received)
+      throw new ProtocolError(
+        WireCode.Unprotected,
+        `the client kept input from ${migrate.retainedFrom}, wanted is ${receive.received}`,
+      );
     const outputStart = session.streams.isRegenerating ? send.retainedFrom : migrate.received;
-    if (outputStart < send.retainedFrom || outputStart > send.next) throw new ProtocolError(WireCode.Protocol, `output wanted from ${migrate.received}, held are ${send.retainedFrom} … ${send.next}`);
+    if (outputStart < send.retainedFrom || outputStart > send.next)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `output wanted from ${migrate.received}, held are ${send.retainedFrom} … ${send.next}`,
+      );
     const newest = session.snapshots.newest;
     session.noteEpoch(migrate.epoch);
-    this.#accept(attach, session.secret, {
-      source: Source.Resume,
-      point: newest,
-      inputStart: receive.received,
-      outputStart,
-      credit: receive.credit,
-    }, (accept) => {
-      if (session.state === 'ended') throw new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile');
-      if (migrate.epoch < session.highestEpoch) throw new ProtocolError(WireCode.StaleEpoch, 'a newer attach came', true);
-      this.#settle(attach);
-      session.resume({
-        carrierId,
-        epoch: migrate.epoch,
-        received: outputStart,
-        credit: migrate.credit,
-        named: { epoch: migrate.newestEpoch, k: migrate.newestK },
-        acceptPayload: accept,
-      });
-      this.#host.addSession(session, carrierId);
-      session.queue(framePayload('accept', accept));
-    });
-  }
-
-  // --- pull ------------------------------------------------------------------------------------------------------
-
-  #pull(attach: PendingAttach, peer: ServerAddress | undefined): void {
-    const { config, now } = this.#host;
-    if (!peer || peer.name === config.name) {
-      this.#originUnreachable(attach);
-      return;
-    }
-    const budget = Math.min(config.timers.pullTimeoutMs, attach.migrate.budgetMs / 3);
-    const requestId = this.#nextRequestId;
-    this.#nextRequestId = (this.#nextRequestId % 0xffffffff) + 1;
-    attach.pull = { requestId, peer, deadline: now + budget, transfer: undefined };
-    this.#byRequest.set(requestId, attach);
-    this.#host.sendPeer(
-      peer,
-      encodePeerFrame('pull', { requestId, sessionId: attach.sessionId, nonce: attach.nonce, deadlineMs: Math.floor(budget), migrate: attach.migrate.payload }),
+    this.#accept(
+      attach,
+      session.secret,
+      {
+        source: Source.Resume,
+        point: newest,
+        inputStart: receive.received,
+        outputStart,
+        credit: receive.credit,
+      },
+      (accept) => {
+        if (session.state === 'ended')
+          throw new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile');
+        if (migrate.epoch < session.highestEpoch)
+          throw new ProtocolError(WireCode.StaleEpoch, 'a newer attach came', true);
+        this.#settle(attach);
+        session.resume({
+          carrierId,
+          epoch: migrate.epoch,
+          received: outputStart,
+          credit: migrate.credit,
+          named: { epoch: migrate.newestEpoch, k: migrate.newestK },
+          acceptPayload: accept,
+        });
+        this.#host.addSession(session, carrierId);
+        session.queue(framePayload('accept', accept));
+      },
     );
-    attach.nextTimeout = Math.min(attach.pull.deadline, now + config.timers.progressIntervalMs);
-    this.#host.arm(attach);
-  }
-
-  #expired(attach: PendingAttach): void {
-    const { pull } = attach;
-    if (!pull || !this.#isCurrent(attach)) return;
-    if (this.#host.now >= pull.deadline) {
-      this.#host.sendPeer(pull.peer, encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }));
-      this.#originUnreachable(attach);
-      return;
-    }
-    this.#host.send(attach.carrierId, encodeFrame('progress', { epoch: attach.migrate.epoch, stage: ProgressStage.Fetching }));
-    attach.nextTimeout = Math.min(pull.deadline, this.#host.now + this.#host.config.timers.progressIntervalMs);
-    this.#host.arm(attach);
-  }
-
-  #originUnreachable(attach: PendingAttach): void {
-    this.#refuse(attach, new ProtocolError(WireCode.OriginUnreachable, `${attach.migrate.origin} can't be reached from here`, true));
-  }
-
-  #byPeerRequest(peer: ServerAddress, requestId: number): PendingAttach | undefined {
-    const attach = this.#byRequest.get(requestId);
-    return attach && attach.pull?.requestId === requestId && attach.pull.peer.name === peer.name ? attach : undefined;
-  }
-
-  handlePeerFrame(peer: ServerAddress, frame: PeerFrame<'state' | 'stateChunk' | 'moved' | 'gone' | 'pullRefused'>): void {
-    const attach = this.#byPeerRequest(peer, frame.requestId);
-    const pull = attach?.pull;
-    if (!attach || !pull) return;
-    this.#guarded(attach, () => {
-      switch (frame.frame) {
-        case 'state':
-          pull.transfer = new TransferReceiver(frame, this.#host.config.limits);
-          break;
-        case 'stateChunk':
-          if (!pull.transfer) throw new ProtocolError(WireCode.Internal, 'STATE_CHUNK before STATE', true);
-          pull.transfer.accept(frame);
-          break;
-        case 'moved':
-          this.#endPull(attach);
-          attach.hops += 1;
-          if (attach.hops > MAX_HOPS) this.#originUnreachable(attach);
-          else if (frame.name === this.#host.config.name) this.#restoreFromTicket(attach);
-          else this.#pull(attach, { name: frame.name, host: frame.host, port: frame.port });
-          return;
-        case 'gone':
-          this.#endPull(attach);
-          if (frame.ended) throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
-          this.#restoreFromTicket(attach);
-          return;
-        case 'pullRefused':
-          this.#endPull(attach);
-          throw new ProtocolError((frame.code in ALL_CODES ? frame.code : WireCode.Internal) as WireCode, `the origin refused: ${frame.message}`, true);
-      }
-      const state = pull.transfer?.whole;
-      if (state) this.#transferred(attach, pull, state);
-    });
-  }
-
-  #transferred(attach: PendingAttach, pull: Pull, state: TransferredState): void {
-    const head = attach.head as TicketHead;
-    this.#endPull(attach);
-    if (!state.terminal && !this.#canRestore(state.point.schema)) {
-      this.#host.sendPeer(pull.peer, encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }));
-      throw new ProtocolError(WireCode.SchemaMismatch, `this server can't read state of schema ${state.point.schema}`, true);
-    }
-    this.#farewells.set(attach.id, { kind: 'confirmed', peer: pull.peer, epoch: attach.migrate.epoch });
-    if (comparePoints(state.point, head) < 0) {
-      this.#restoreFromTicket(attach);
-      return;
-    }
-    this.#restore(attach, Source.Origin, state.point, state);
-  }
-
-  #endPull(attach: PendingAttach): void {
-    if (attach.pull) this.#byRequest.delete(attach.pull.requestId);
-    attach.pull = undefined;
-    attach.nextTimeout = undefined;
-    this.#host.disarm(attach);
-  }
-
-  /** The link to a peer is gone, or could not be made. */
-  handlePeerLost(peerName: string): void {
-    for (const attach of [...this.#byRequest.values()]) if (attach.pull?.peer.name === peerName) this.#originUnreachable(attach);
   }
 
   // --- restore ---------------------------------------------------------------------------------------------------
 
-  #canRestore(schema: number): boolean {
-    const { config } = this.#host;
-    return config.canRestore ? config.canRestore(schema) : schema === config.schema;
-  }
-
   #restoreFromTicket(attach: PendingAttach): void {
     const { migrate } = attach;
     const head = attach.head as TicketHead;
-    if (!this.#canRestore(head.schema)) throw new ProtocolError(WireCode.SchemaMismatch, `this server can't read state of schema ${head.schema}`, true);
-    if (comparePoints({ epoch: migrate.newestEpoch, k: migrate.newestK }, head) > 0) throw new ProtocolError(WireCode.StalePoint, 'the client knows a newer point than its ticket', true);
-    if (migrate.retainedFrom > head.input) throw new ProtocolError(WireCode.Unprotected, `the client kept input from ${migrate.retainedFrom}, the ticket needs it from ${head.input}`, true);
-    if (head.delivery === Delivery.Commit && migrate.delivered > head.output) throw new ProtocolError(WireCode.Unprotected, 'output beyond the ticket was delivered', true);
-    if (migrate.received < head.output) throw new ProtocolError(WireCode.Protocol, 'the client holds a ticket for output it does not have');
+    checkTicketRestores(this.#host.config, migrate, head);
     if (head.bodyBytes === 0) this.#openBody(attach, new Uint8Array(0));
     else if (migrate.body.byteLength === head.bodyBytes) this.#openBody(attach, migrate.body);
-    else if (head.bodyBytes > this.#host.config.limits.maxStateBytes + 64) throw new ProtocolError(WireCode.LimitExceeded, 'the state is too large for this server', true);
+    else if (head.bodyBytes > this.#host.config.limits.maxStateBytes + 64)
+      throw new ProtocolError(WireCode.LimitExceeded, 'the state is too large for this server', true);
     else this.#host.send(attach.carrierId, encodeFrame('needBody', { epoch: migrate.epoch }));
   }
 
   handleBody(carrierId: number, frame: Frame<'body'>): void {
     const attach = this.#byCarrier.get(carrierId);
     const head = attach?.head;
-    if (!attach || !head || attach.pull || frame.epoch !== attach.migrate.epoch) throw new ProtocolError(WireCode.Protocol, 'BODY that nobody asked for');
-    if (frame.offset !== attach.bodyBytes || attach.bodyBytes + frame.bytes.byteLength > head.bodyBytes) throw new ProtocolError(WireCode.Protocol, 'BODY out of order or too long');
+    if (!attach || !head || attach.pull || frame.epoch !== attach.migrate.epoch)
+      throw new ProtocolError(WireCode.Protocol, 'BODY that nobody asked for');
+    if (frame.offset !== attach.bodyBytes || attach.bodyBytes + frame.bytes.byteLength > head.bodyBytes)
+      throw new ProtocolError(WireCode.Protocol, 'BODY out of order or too long');
     attach.bodyParts.push(frame.bytes);
     attach.bodyBytes += frame.bytes.byteLength;
     if (attach.bodyBytes === head.bodyBytes) this.#openBody(attach, concatBytes(attach.bodyParts));
@@ -393,30 +296,30 @@ export class Destination {
       this.#guarded(attach, () => {
         if (!body) throw new ProtocolError(WireCode.TicketInvalid, 'the body does not belong to the ticket');
         const { epoch, k, input, output, inputFinished, outputFinished } = head;
-        this.#restore(attach, Source.Ticket, { epoch, k, input, output, inputFinished, outputFinished, state: body, schema: head.schema }, undefined);
+        this.#restore(
+          attach,
+          Source.Ticket,
+          { epoch, k, input, output, inputFinished, outputFinished, state: body, schema: head.schema },
+          undefined,
+        );
       });
     });
   }
 
-  #restore(attach: PendingAttach, source: Source, point: SnapshotPoint, transfer: TransferredState | undefined): void {
+  #restore(
+    attach: PendingAttach,
+    source: Source,
+    point: SnapshotPoint,
+    transfer: TransferredState | undefined,
+  ): void {
     const { config } = this.#host;
     const { migrate, carrierId } = attach;
     const head = attach.head as TicketHead;
-    if (!transfer && migrate.retainedFrom > point.input) throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);
-    const restored: RestoredStreams = {
-      point,
-      clientReceived: migrate.received,
-      digestFrom: migrate.digestFrom,
-      digest: migrate.digest,
-      credit: migrate.credit,
-      log: transfer?.log ?? new Uint8Array(0),
-      logEndsWithFin: transfer?.receivedFin ?? false,
-      tail: transfer?.tail ?? new Uint8Array(0),
-      tailFrom: transfer?.tailFrom,
-      check: config.delivery === Delivery.Replay,
-    };
-    const streams = ServerStreams.restored(config.limits, config.crc32, config.delivery, restored);
-    if (migrate.retainedFrom > streams.receive.received) throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);
+    if (!transfer && migrate.retainedFrom > point.input)
+      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);
+    const streams = restoreStreams(config, migrate, point, transfer);
+    if (migrate.retainedFrom > streams.receive.received)
+      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);
     const offer = {
       source,
       point,
@@ -437,7 +340,7 @@ export class Destination {
         retainLimitBytes: migrate.retainLimitBytes,
         maxBodyBytes: migrate.maxBodyBytes,
         terminal,
-        lost: this.#lostBytes(migrate, head),
+        lost: lostBytes(migrate, head),
         service: head.service,
       });
       this.#settle(attach);
@@ -447,21 +350,27 @@ export class Destination {
       session.queue(framePayload('accept', accept));
       if (terminal) return;
       const { epoch, k, input, output, state } = point;
-      const restart = { epoch, k, input: input - (point.inputFinished ? 1 : 0), output: output - (point.outputFinished ? 1 : 0), state, source: SOURCE_NAME[source] };
+      const restart = {
+        epoch,
+        k,
+        input: input - (point.inputFinished ? 1 : 0),
+        output: output - (point.outputFinished ? 1 : 0),
+        state,
+        source: SOURCE_NAME[source],
+      };
       this.#host.emit({ type: 'session', session, restart, cause: CAUSE_NAME[migrate.cause as Cause] });
     });
-  }
-
-  /** What an unprotected client has let go of beyond its ticket. */
-  #lostBytes(migrate: Frame<'migrate'>, head: TicketHead): { input: number; output: number } | undefined {
-    const output = head.delivery === Delivery.Commit ? migrate.delivered : 0;
-    return migrate.retainedFrom > head.input || output > head.output ? { input: migrate.retainedFrom, output } : undefined;
   }
 
   #prepareRelease(attach: PendingAttach, head: TicketHead): void {
     const peer = this.#originAddress(attach.migrate.origin, head);
     if (!peer || peer.name === this.#host.config.name) return;
-    this.#farewells.set(attach.id, { kind: 'release', peer, nonce: attach.nonce, migrate: attach.migrate.payload });
+    this.#farewells.set(attach.id, {
+      kind: 'release',
+      peer,
+      nonce: attach.nonce,
+      migrate: attach.migrate.payload,
+    });
   }
 
   /** The client confirmed: what its former server must be told. */
@@ -495,19 +404,31 @@ export class Destination {
       mac: NO_MAC,
     });
     this.#host.setBusy(attach.carrierId, true);
-    this.#host.crypto.ask({ op: 'mac', secret, label: 'accept', data: [migrate.attachId, macedPart(payload)] }, ({ mac }) => {
-      if (!this.#isCurrent(attach)) return;
-      this.#host.setBusy(attach.carrierId, false);
-      this.#guarded(attach, () => {
-        then(withMac(payload, mac));
-      });
-    });
+    this.#host.crypto.ask(
+      { op: 'mac', secret, label: 'accept', data: [migrate.attachId, macedPart(payload)] },
+      ({ mac }) => {
+        if (!this.#isCurrent(attach)) return;
+        this.#host.setBusy(attach.carrierId, false);
+        this.#guarded(attach, () => {
+          then(withMac(payload, mac));
+        });
+      },
+    );
   }
 
   #refuse(attach: PendingAttach, error: ProtocolError): void {
     this.#drop(attach);
-    const frame = encodeFrame('refuse', { epoch: attach.migrate.epoch, code: error.wireCode, tryElsewhere: error.tryElsewhere, message: error.message });
-    this.#host.emit({ type: 'refused', carrierId: attach.carrierId, failure: { code: error.code, message: error.message } });
+    const frame = encodeFrame('refuse', {
+      epoch: attach.migrate.epoch,
+      code: error.wireCode,
+      tryElsewhere: error.tryElsewhere,
+      message: error.message,
+    });
+    this.#host.emit({
+      type: 'refused',
+      carrierId: attach.carrierId,
+      failure: { code: error.code, message: error.message },
+    });
     this.#host.hangUp(attach.carrierId, [frame]);
   }
 
@@ -525,13 +446,17 @@ export class Destination {
   }
 
   #settle(attach: PendingAttach): void {
-    this.#endPull(attach);
+    this.#pulls.end(attach);
     this.#byCarrier.delete(attach.carrierId);
     if (this.#bySession.get(attach.id) === attach) this.#bySession.delete(attach.id);
   }
 
   #drop(attach: PendingAttach): void {
-    if (attach.pull) this.#host.sendPeer(attach.pull.peer, encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }));
+    if (attach.pull)
+      this.#host.sendPeer(
+        attach.pull.peer,
+        encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
+      );
     this.#settle(attach);
     this.#farewells.delete(attach.id);
   }
@@ -547,5 +472,3 @@ export class Destination {
     this.#farewells.delete(id);
   }
 }
-
-const ALL_CODES: Readonly<Record<number, true>> = Object.fromEntries(Object.values(WireCode).map((code) => [code, true]));

@@ -1,0 +1,59 @@
+/** One MIGRATE on its way to an ACCEPT, as the destination keeps it (protocol.md §10.5). */
+import { toHex, type Frame, type ServerAddress } from '../wire/index.ts';
+import type { DeadlineOwner } from './deadline-heap.ts';
+import type { TransferReceiver } from './session-transfer.ts';
+import { claimedSessionId, type TicketHead } from './ticket.ts';
+
+/** A PULL that waits for STATE. */
+export interface Pull {
+  readonly requestId: number;
+  readonly peer: ServerAddress;
+  readonly deadline: number;
+  transfer: TransferReceiver | undefined;
+}
+
+/** One MIGRATE on its way to an ACCEPT. */
+export class PendingAttach implements DeadlineOwner {
+  readonly carrierId: number;
+  readonly nonce: Uint8Array;
+  readonly migrate: Frame<'migrate'>;
+  readonly id: string;
+  readonly sessionId: Uint8Array;
+  readonly #expired: (attach: PendingAttach) => void;
+  head: TicketHead | undefined;
+  pull: Pull | undefined;
+  hops = 0;
+  bodyParts: Uint8Array[] = [];
+  bodyBytes = 0;
+  nextTimeout: number | undefined;
+  heapIndex: number | undefined;
+
+  constructor(
+    carrierId: number,
+    nonce: Uint8Array,
+    migrate: Frame<'migrate'>,
+    expired: (attach: PendingAttach) => void,
+  ) {
+    this.carrierId = carrierId;
+    this.nonce = nonce;
+    this.migrate = migrate;
+    this.sessionId = claimedSessionId(migrate.head);
+    this.id = toHex(this.sessionId);
+    this.#expired = expired;
+  }
+
+  handleTimeout(): void {
+    this.nextTimeout = undefined;
+    this.#expired(this);
+  }
+}
+
+/** What to tell the former server once the client has confirmed. */
+export type Farewell =
+  | { readonly kind: 'confirmed'; readonly peer: ServerAddress; readonly epoch: number }
+  | {
+      readonly kind: 'release';
+      readonly peer: ServerAddress;
+      readonly nonce: Uint8Array;
+      readonly migrate: Uint8Array;
+    };
