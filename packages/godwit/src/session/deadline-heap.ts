@@ -100,3 +100,24 @@ export class DeadlineHeap {
     entry.owner.heapIndex = at;
   }
 }
+
+/** Something that is done several times, so many milliseconds from now. */
+export class Repeated implements DeadlineOwner {
+  readonly #times: number[];
+  readonly #action: () => void;
+  heapIndex: number | undefined;
+
+  constructor(now: number, delaysMs: readonly number[], action: () => void) {
+    this.#times = delaysMs.map((delay) => now + delay);
+    this.#action = action;
+  }
+
+  get nextTimeout(): number | undefined {
+    return this.#times[0];
+  }
+
+  handleTimeout(): void {
+    this.#times.shift();
+    this.#action();
+  }
+}

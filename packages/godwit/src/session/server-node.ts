@@ -11,7 +11,6 @@ import {
   PROTOCOL_VERSION,
   ProtocolError,
   WireCode,
-  concatBytes,
   encodeFrame,
   encodePayload,
   encodePeerFrame,
@@ -19,51 +18,23 @@ import {
   macedPart,
   toHex,
   withMac,
-  type Frame,
   type PeerFrame,
   type ServerAddress,
 } from '../wire/index.ts';
 import type { CarrierFailure, Incoming, Transmit } from './client-events.ts';
 import { CryptoBook, type CryptoResult } from './crypto.ts';
-import { DeadlineHeap, type DeadlineOwner } from './deadline-heap.ts';
+import { DeadlineHeap, Repeated } from './deadline-heap.ts';
 import { Destination } from './destination.ts';
+import { Entrance } from './entrance.ts';
+import { ServerCarrier, type CarrierRole } from './server-carrier.ts';
 import { Origin } from './origin.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
-import { ServerSession } from './server-session.ts';
-import { ServerStreams, type SnapshotPoint } from './server-streams.ts';
+import type { ServerSession } from './server-session.ts';
 import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
 import { Tombstones } from './tombstones.ts';
 import { Watchers } from './watchers.ts';
-
-/** What a carrier is used for. */
-type CarrierRole = 'new' | 'opening' | 'attaching' | 'session' | 'standby';
-
-class ServerCarrier implements DeadlineOwner {
-  readonly id: number;
-  readonly nonce: Uint8Array;
-  readonly exporter: Uint8Array;
-  readonly #expired: (carrier: ServerCarrier) => void;
-  role: CarrierRole = 'new';
-  session: ServerSession | undefined;
-  control: Uint8Array[] = [];
-  nextTimeout: number | undefined;
-  heapIndex: number | undefined;
-
-  constructor(id: number, nonce: Uint8Array, exporter: Uint8Array, deadline: number, expired: (carrier: ServerCarrier) => void) {
-    this.id = id;
-    this.nonce = nonce;
-    this.exporter = exporter;
-    this.nextTimeout = deadline;
-    this.#expired = expired;
-  }
-
-  handleTimeout(): void {
-    this.nextTimeout = undefined;
-    this.#expired(this);
-  }
-}
 
 export interface NodePopulation {
   readonly sessions: number;
@@ -89,29 +60,10 @@ export interface NodePopulation {
 /** RELEASE goes out after so many times `releaseDelayMs`. */
 const RELEASE_TIMES = [1, 12, 80];
 
-/** Something that is done several times, so many milliseconds from now. */
-class Repeated implements DeadlineOwner {
-  readonly #times: number[];
-  readonly #action: () => void;
-  heapIndex: number | undefined;
-
-  constructor(now: number, delaysMs: readonly number[], action: () => void) {
-    this.#times = delaysMs.map((delay) => now + delay);
-    this.#action = action;
-  }
-
-  get nextTimeout(): number | undefined {
-    return this.#times[0];
-  }
-
-  handleTimeout(): void {
-    this.#times.shift();
-    this.#action();
-  }
-}
-
 export class ServerNode {
   readonly #config: ServerNodeConfig;
+  /** What changes while the node runs, and its parts look at. */
+  readonly #live: { now: number; draining: boolean; servers: readonly ServerAddress[] };
   readonly #events: ServerEvent[] = [];
   readonly #crypto: CryptoBook;
   readonly #carriers = new Map<number, ServerCarrier>();
@@ -125,15 +77,13 @@ export class ServerNode {
   readonly #watchers: Watchers;
   readonly #origin: Origin;
   readonly #destination: Destination;
+  readonly #entrance: Entrance;
   readonly #sessionHost: ConstructorParameters<typeof ServerSession>[0];
-  #servers: readonly ServerAddress[];
-  #draining = false;
-  #now = 0;
   #triggerCounter: number;
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
-    this.#servers = config.servers;
+    this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
     this.#watchers = new Watchers(config.limits.maxWatched);
@@ -148,21 +98,49 @@ export class ServerNode {
         this.#events.push({ type: 'peerSend', peer, bytes });
       },
     };
-    const node = this;
+    const live = this.#live;
+    const sessions = this.#sessions;
     this.#origin = new Origin({
       ...shared,
       get now() {
-        return node.#now;
+        return live.now;
       },
+    });
+    this.#entrance = new Entrance({
+      ...shared,
+      sessionHost: this.#sessionHost,
+      get now() {
+        return live.now;
+      },
+      get isDraining() {
+        return live.draining;
+      },
+      get sessionCount() {
+        return sessions.size;
+      },
+      addSession: (session, carrierId) => {
+        this.#addSession(session, carrierId);
+      },
+      isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,
+      setRole: (carrier, role) => {
+        this.#setRole(carrier, role);
+      },
+      setBusy: (carrierId, busy) => {
+        this.#setBusy(carrierId, busy);
+      },
+      refuse: (carrier, error) => {
+        this.#refuse(carrier, error);
+      },
+      emit: (event) => this.#events.push(event),
     });
     this.#destination = new Destination({
       ...shared,
       sessionHost: this.#sessionHost,
       get now() {
-        return node.#now;
+        return live.now;
       },
       get isDraining() {
-        return node.#draining;
+        return live.draining;
       },
       addSession: (session, carrierId) => {
         this.#addSession(session, carrierId);
@@ -193,22 +171,22 @@ export class ServerNode {
 
   /** The configuration with the list of servers as it is now. */
   #liveConfig(): ServerNodeConfig {
-    const node = this;
+    const live = this.#live;
     return {
       ...this.#config,
       get servers() {
-        return node.#servers;
+        return live.servers;
       },
     };
   }
 
   #makeSessionHost(): ConstructorParameters<typeof ServerSession>[0] {
-    const node = this;
+    const live = this.#live;
     return {
       config: this.#config,
       crypto: this.#crypto,
       get now() {
-        return node.#now;
+        return live.now;
       },
       enter: (now) => {
         this.#enter(now);
@@ -276,10 +254,10 @@ export class ServerNode {
     };
   }
   get isDraining(): boolean {
-    return this.#draining;
+    return this.#live.draining;
   }
   get servers(): readonly ServerAddress[] {
-    return this.#servers;
+    return this.#live.servers;
   }
 
   session(id: string): ServerSession | undefined {
@@ -289,8 +267,9 @@ export class ServerNode {
   /** The servers clients may be sent to changed: every client is told. */
   setServers(now: number, servers: readonly ServerAddress[]): void {
     this.#enter(now);
-    this.#servers = servers;
-    for (const session of this.#sessions.values()) if (session.state === 'active') this.#sendSupport(session);
+    this.#live.servers = servers;
+    for (const session of this.#sessions.values())
+      if (session.state === 'active') this.#entrance.sendSupport(session);
   }
 
   /** The cluster seals with another key from now on: live sessions get tickets, and trigger keys, made with it. */
@@ -298,14 +277,14 @@ export class ServerNode {
     this.#enter(now);
     for (const session of this.#sessions.values()) {
       session.refreshTicket();
-      if (session.state === 'active') this.#sendSupport(session);
+      if (session.state === 'active') this.#entrance.sendSupport(session);
     }
   }
 
   /** While draining, OPEN and MIGRATE are refused with "try elsewhere". */
   setDraining(now: number, draining: boolean): void {
     this.#enter(now);
-    this.#draining = draining;
+    this.#live.draining = draining;
   }
 
   /** Asks the session's client, in-band, to migrate. Answers false when no client is attached. */
@@ -332,13 +311,22 @@ export class ServerNode {
 
   closeStandbys(now: number): void {
     this.#enter(now);
-    for (const carrier of [...this.#carriers.values()]) if (carrier.role === 'standby' || carrier.role === 'new') this.#hangUp(carrier.id, []);
+    for (const carrier of [...this.#carriers.values()])
+      if (carrier.role === 'standby' || carrier.role === 'new') this.#hangUp(carrier.id, []);
   }
 
   #sendTrigger(carrierId: number, sessionId: Uint8Array, epoch: number, to: ServerAddress | undefined): void {
     this.#triggerCounter += 1;
     const target = to ?? { name: '', host: '', port: 0 };
-    const payload = encodePayload('trigger', { sessionId, epoch, counter: this.#triggerCounter, reason: 0, from: this.#config.name, ...target, mac: NO_MAC });
+    const payload = encodePayload('trigger', {
+      sessionId,
+      epoch,
+      counter: this.#triggerCounter,
+      reason: 0,
+      from: this.#config.name,
+      ...target,
+      mac: NO_MAC,
+    });
     this.#crypto.ask({ op: 'triggerMac', sessionId, data: [macedPart(payload)] }, ({ mac }) => {
       const frame = framePayload('trigger', withMac(payload, mac));
       const carrier = this.#carriers.get(carrierId);
@@ -350,7 +338,7 @@ export class ServerNode {
   // --- carriers --------------------------------------------------------------------------------------------------
 
   #enter(now: number): void {
-    if (now > this.#now) this.#now = now;
+    if (now > this.#live.now) this.#live.now = now;
   }
 
   /** A carrier whose preface names the client role. */
@@ -358,9 +346,15 @@ export class ServerNode {
     this.#enter(now);
     const { limits, timers, name, random } = this.#config;
     const nonce = random(NONCE_BYTES);
-    const carrier = new ServerCarrier(carrierId, nonce, meta.exporter ?? new Uint8Array(0), this.#now + timers.authenticateTimeoutMs, (expired) => {
-      this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
-    });
+    const carrier = new ServerCarrier(
+      carrierId,
+      nonce,
+      meta.exporter ?? new Uint8Array(0),
+      this.#live.now + timers.authenticateTimeoutMs,
+      (expired) => {
+        this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
+      },
+    );
     this.#carriers.set(carrierId, carrier);
     this.#unauthenticatedCarriers += 1;
     if (this.#unauthenticatedCarriers > limits.maxUnauthenticatedCarriers) {
@@ -396,8 +390,10 @@ export class ServerNode {
     const { session } = carrier;
     if (frame.frame === 'migrate') {
       if (carrier.role === 'standby') this.#watchers.dropCarrier(carrier.id);
-      else if (carrier.role !== 'new' && carrier.role !== 'session') throw new ProtocolError(WireCode.Protocol, 'a second MIGRATE on one carrier');
-      if (session && toHex(claimedSessionId(frame.head)) !== session.id) throw new ProtocolError(WireCode.Protocol, 'MIGRATE of another session on a session\'s carrier');
+      else if (carrier.role !== 'new' && carrier.role !== 'session')
+        throw new ProtocolError(WireCode.Protocol, 'a second MIGRATE on one carrier');
+      if (session && toHex(claimedSessionId(frame.head)) !== session.id)
+        throw new ProtocolError(WireCode.Protocol, "MIGRATE of another session on a session's carrier");
       if (!session) this.#setRole(carrier, 'attaching');
       this.#destination.handleMigrate(carrier.id, carrier.nonce, frame);
       return;
@@ -408,9 +404,13 @@ export class ServerNode {
     }
     switch (carrier.role) {
       case 'new':
-        if (frame.frame === 'open') this.#handleOpen(carrier, frame);
-        else if (frame.frame === 'standby') this.#handleStandby(carrier, frame);
-        else throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before OPEN, MIGRATE or STANDBY`);
+        if (frame.frame === 'open') this.#entrance.handleOpen(carrier, frame);
+        else if (frame.frame === 'standby') this.#entrance.handleStandby(carrier, frame);
+        else
+          throw new ProtocolError(
+            WireCode.Protocol,
+            `${frame.frame.toUpperCase()} before OPEN, MIGRATE or STANDBY`,
+          );
         return;
       case 'attaching':
         if (frame.frame === 'body') this.#destination.handleBody(carrier.id, frame);
@@ -478,8 +478,19 @@ export class ServerNode {
   }
 
   #refuse(carrier: ServerCarrier, error: ProtocolError): void {
-    this.#events.push({ type: 'refused', carrierId: carrier.id, failure: { code: error.code, message: error.message } });
-    this.#hangUp(carrier.id, [encodeFrame('refuse', { epoch: 0, code: error.wireCode, tryElsewhere: error.tryElsewhere, message: error.message })]);
+    this.#events.push({
+      type: 'refused',
+      carrierId: carrier.id,
+      failure: { code: error.code, message: error.message },
+    });
+    this.#hangUp(carrier.id, [
+      encodeFrame('refuse', {
+        epoch: 0,
+        code: error.wireCode,
+        tryElsewhere: error.tryElsewhere,
+        message: error.message,
+      }),
+    ]);
   }
 
   #queue(carrierId: number, frame: Uint8Array): void {
@@ -489,88 +500,7 @@ export class ServerNode {
     this.#dirty.add(carrierId);
   }
 
-  // --- new sessions ----------------------------------------------------------------------------------------------
-
-  #handleOpen(carrier: ServerCarrier, open: Frame<'open'>): void {
-    const { limits, service } = this.#config;
-    if (open.service !== service) throw new ProtocolError(WireCode.WrongService, `this server serves ${service}`, true);
-    if (this.#draining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
-    if (this.#sessions.size >= limits.maxSessions) throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
-    const id = toHex(open.sessionId);
-    const existing = this.#sessions.get(id);
-    if (existing?.isEstablished || this.#tombstones.get(id, this.#now)) throw new ProtocolError(WireCode.Unauthenticated, 'a session of that id exists');
-    existing?.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client opened the session anew' });
-    this.#setRole(carrier, 'opening');
-    this.#busy.add(carrier.id);
-    const keyShare = this.#config.keyShare();
-    const nonce = this.#config.random(NONCE_BYTES);
-    const salt = concatBytes([open.nonce, nonce, carrier.exporter]);
-    this.#crypto.ask({ op: 'agree', ourShare: keyShare, peerShare: open.keyShare, salt, sessionId: open.sessionId }, ({ secret }) => {
-      if (this.#carriers.get(carrier.id) !== carrier) return;
-      if (!secret) this.#refuse(carrier, new ProtocolError(WireCode.Unauthenticated, 'no valid key share'));
-      else this.#opened(carrier, open, { secret, keyShare, nonce });
-    });
-  }
-
-  #opened(carrier: ServerCarrier, open: Frame<'open'>, agreed: { secret: Uint8Array; keyShare: Uint8Array; nonce: Uint8Array }): void {
-    const config = this.#config;
-    const point: SnapshotPoint = { epoch: 1, k: 0, input: 0, output: 0, inputFinished: false, outputFinished: false, state: new Uint8Array(0), schema: config.schema };
-    const streams = ServerStreams.fresh(config.limits, config.crc32);
-    streams.send.rewind(0, open.credit);
-    const session = new ServerSession(this.#sessionHost, {
-      sessionId: open.sessionId,
-      secret: agreed.secret,
-      epoch: 1,
-      streams,
-      point,
-      covered: { epoch: 1, k: 0, input: 0, output: 0 },
-      state: 'active',
-      retainLimitBytes: open.retainLimitBytes,
-      maxBodyBytes: open.maxBodyBytes,
-      terminal: false,
-      lost: undefined,
-      service: open.service,
-    });
-    this.#crypto.ask({ op: 'seal', head: session.ticketHead(point), body: point.state }, ({ head }) => {
-      if (this.#carriers.get(carrier.id) !== carrier) return;
-      const ticket = encodeFrame('snapshot', { epoch: 1, k: 0, input: 0, output: 0, headBytes: head.byteLength, totalBytes: head.byteLength, offset: 0, bytes: head });
-      this.#support(session, { keyShare: agreed.keyShare, nonce: agreed.nonce, open: open.payload }, (support) => {
-        if (this.#carriers.get(carrier.id) !== carrier) return;
-        this.#busy.delete(carrier.id);
-        this.#addSession(session, carrier.id);
-        session.attach(carrier.id, undefined);
-        session.queue(ticket);
-        session.queue(support);
-        this.#events.push({ type: 'session', session, restart: undefined, cause: undefined });
-      });
-    });
-  }
-
-  #support(session: ServerSession, fresh: { keyShare: Uint8Array; nonce: Uint8Array; open: Uint8Array } | undefined, then: (frame: Uint8Array) => void): void {
-    this.#crypto.ask({ op: 'maskTriggerKey', sessionId: session.sessionId, secret: session.secret }, ({ keyId, masked }) => {
-      const payload = encodePayload('support', {
-        epoch: session.epoch,
-        delivery: this.#config.delivery,
-        keyShare: fresh?.keyShare ?? new Uint8Array(0),
-        nonce: fresh?.nonce ?? new Uint8Array(0),
-        triggerKeyId: keyId,
-        triggerKey: masked,
-        credit: session.streams.receive.credit,
-        servers: this.#servers.slice(0, 16),
-        mac: NO_MAC,
-      });
-      const data = [...(fresh ? [fresh.open] : []), macedPart(payload)];
-      this.#crypto.ask({ op: 'mac', secret: session.secret, label: 'support', data }, ({ mac }) => {
-        then(framePayload('support', withMac(payload, mac)));
-      });
-    });
-  }
-
-  #sendSupport(session: ServerSession): void {
-    this.#support(session, undefined, (frame) => {
-      session.queue(frame);
-    });
-  }
+  // --- sessions ------------------------------------------------------------------------------------------------
 
   #addSession(session: ServerSession, carrierId: number): void {
     const carrier = this.#carriers.get(carrierId);
@@ -590,13 +520,23 @@ export class ServerNode {
       const bytes = encodePeerFrame('confirmed', { sessionId: session.sessionId, epoch: farewell.epoch });
       this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
     } else if (farewell) {
-      const bytes = encodePeerFrame('release', { sessionId: session.sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
+      const bytes = encodePeerFrame('release', {
+        sessionId: session.sessionId,
+        nonce: farewell.nonce,
+        migrate: farewell.migrate,
+      });
       const send = (): void => {
         this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
       };
-      this.#heap.arm(new Repeated(this.#now, RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs), send));
+      this.#heap.arm(
+        new Repeated(
+          this.#live.now,
+          RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs),
+          send,
+        ),
+      );
     }
-    this.#sendSupport(session);
+    this.#entrance.sendSupport(session);
   }
 
   /** `movedTo` undefined: ended for good. Empty: gone from here without a verdict (its client may restore it elsewhere). */
@@ -606,37 +546,12 @@ export class ServerNode {
     this.#destination.forget(session.id);
     this.#heap.disarm(session);
     if (movedTo === undefined) {
-      this.#tombstones.set(session.id, { kind: 'ended', epoch: session.epoch, until: this.#now + this.#config.timers.ticketLifetimeMs });
-    }
-  }
-
-  // --- standbys --------------------------------------------------------------------------------------------------
-
-  #handleStandby(carrier: ServerCarrier, standby: Frame<'standby'>): void {
-    if (standby.service !== this.#config.service) throw new ProtocolError(WireCode.WrongService, `this server serves ${this.#config.service}`, true);
-    this.#setRole(carrier, 'opening');
-    this.#busy.add(carrier.id);
-    const refuse = (code: WireCode): void => {
-      this.#refuse(carrier, new ProtocolError(code, 'STANDBY without a valid proof'));
-    };
-    this.#crypto.ask({ op: 'open', head: standby.head }, (result) => {
-      if (this.#carriers.get(carrier.id) !== carrier) return;
-      if ('refused' in result) {
-        refuse(result.refused);
-        return;
-      }
-      const data = [new TextEncoder().encode(this.#config.name), carrier.nonce, macedPart(standby.payload)];
-      this.#crypto.ask({ op: 'verify', secret: result.head.secret, label: 'standby', data, mac: standby.mac }, ({ ok }) => {
-        if (this.#carriers.get(carrier.id) !== carrier) return;
-        this.#busy.delete(carrier.id);
-        if (!ok) {
-          refuse(WireCode.Unauthenticated);
-          return;
-        }
-        this.#setRole(carrier, 'standby');
-        this.#events.push({ type: 'authenticated', carrierId: carrier.id });
+      this.#tombstones.set(session.id, {
+        kind: 'ended',
+        epoch: session.epoch,
+        until: this.#live.now + this.#config.timers.ticketLifetimeMs,
       });
-    });
+    }
   }
 
   // --- peers -----------------------------------------------------------------------------------------------------
@@ -658,7 +573,11 @@ export class ServerNode {
         this.#origin.handleRelease(peer, frame);
         return;
       case 'peerPing':
-        this.#events.push({ type: 'peerSend', peer, bytes: encodePeerFrame('peerPong', { token: frame.token, load: 0 }) });
+        this.#events.push({
+          type: 'peerSend',
+          peer,
+          bytes: encodePeerFrame('peerPong', { token: frame.token, load: 0 }),
+        });
         return;
       case 'peerPong':
         return;
@@ -681,7 +600,7 @@ export class ServerNode {
 
   handleTimeout(now: number): void {
     this.#enter(now);
-    this.#heap.run(this.#now);
+    this.#heap.run(this.#live.now);
   }
 
   pollTimeout(): number | undefined {

@@ -1,0 +1,207 @@
+/** How clients come in: OPEN and STANDBY, and the SUPPORT they get (protocol.md §10.2). */
+import {
+  NONCE_BYTES,
+  NO_MAC,
+  ProtocolError,
+  WireCode,
+  concatBytes,
+  encodeFrame,
+  encodePayload,
+  framePayload,
+  macedPart,
+  toHex,
+  withMac,
+  type Frame,
+} from '../wire/index.ts';
+import type { CryptoBook } from './crypto.ts';
+import type { CarrierRole, ServerCarrier } from './server-carrier.ts';
+import type { ServerNodeConfig } from './server-config.ts';
+import type { ServerEvent } from './server-events.ts';
+import { ServerSession, type SessionHost } from './server-session.ts';
+import { ServerStreams, type SnapshotPoint } from './server-streams.ts';
+import type { Tombstones } from './tombstones.ts';
+
+export interface EntranceHost {
+  readonly config: ServerNodeConfig;
+  readonly crypto: CryptoBook;
+  readonly now: number;
+  readonly isDraining: boolean;
+  readonly sessionCount: number;
+  readonly tombstones: Tombstones;
+  readonly sessionHost: SessionHost;
+  findSession(id: string): ServerSession | undefined;
+  addSession(session: ServerSession, carrierId: number): void;
+  /** False once the carrier was lost or hung up. */
+  isCurrent(carrier: ServerCarrier): boolean;
+  setRole(carrier: ServerCarrier, role: CarrierRole): void;
+  setBusy(carrierId: number, busy: boolean): void;
+  refuse(carrier: ServerCarrier, error: ProtocolError): void;
+  emit(event: ServerEvent): void;
+}
+
+export class Entrance {
+  readonly #host: EntranceHost;
+
+  constructor(host: EntranceHost) {
+    this.#host = host;
+  }
+
+  /** OPEN: a key agreement, ticket 0, SUPPORT, and the application starts. Throws `ProtocolError` where it is refused at once. */
+  handleOpen(carrier: ServerCarrier, open: Frame<'open'>): void {
+    const { limits, service } = this.#host.config;
+    if (open.service !== service)
+      throw new ProtocolError(WireCode.WrongService, `this server serves ${service}`, true);
+    if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
+    if (this.#host.sessionCount >= limits.maxSessions)
+      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
+    const id = toHex(open.sessionId);
+    const existing = this.#host.findSession(id);
+    if (existing?.isEstablished || this.#host.tombstones.get(id, this.#host.now))
+      throw new ProtocolError(WireCode.Unauthenticated, 'a session of that id exists');
+    existing?.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client opened the session anew' });
+    this.#host.setRole(carrier, 'opening');
+    this.#host.setBusy(carrier.id, true);
+    const keyShare = this.#host.config.keyShare();
+    const nonce = this.#host.config.random(NONCE_BYTES);
+    const salt = concatBytes([open.nonce, nonce, carrier.exporter]);
+    this.#host.crypto.ask(
+      { op: 'agree', ourShare: keyShare, peerShare: open.keyShare, salt, sessionId: open.sessionId },
+      ({ secret }) => {
+        if (!this.#host.isCurrent(carrier)) return;
+        if (!secret)
+          this.#host.refuse(carrier, new ProtocolError(WireCode.Unauthenticated, 'no valid key share'));
+        else this.#opened(carrier, open, { secret, keyShare, nonce });
+      },
+    );
+  }
+
+  #opened(
+    carrier: ServerCarrier,
+    open: Frame<'open'>,
+    agreed: { secret: Uint8Array; keyShare: Uint8Array; nonce: Uint8Array },
+  ): void {
+    const config = this.#host.config;
+    const point: SnapshotPoint = {
+      epoch: 1,
+      k: 0,
+      input: 0,
+      output: 0,
+      inputFinished: false,
+      outputFinished: false,
+      state: new Uint8Array(0),
+      schema: config.schema,
+    };
+    const streams = ServerStreams.fresh(config.limits, config.crc32);
+    streams.send.rewind(0, open.credit);
+    const session = new ServerSession(this.#host.sessionHost, {
+      sessionId: open.sessionId,
+      secret: agreed.secret,
+      epoch: 1,
+      streams,
+      point,
+      covered: { epoch: 1, k: 0, input: 0, output: 0 },
+      state: 'active',
+      retainLimitBytes: open.retainLimitBytes,
+      maxBodyBytes: open.maxBodyBytes,
+      terminal: false,
+      lost: undefined,
+      service: open.service,
+    });
+    this.#host.crypto.ask({ op: 'seal', head: session.ticketHead(point), body: point.state }, ({ head }) => {
+      if (!this.#host.isCurrent(carrier)) return;
+      const ticket = encodeFrame('snapshot', {
+        epoch: 1,
+        k: 0,
+        input: 0,
+        output: 0,
+        headBytes: head.byteLength,
+        totalBytes: head.byteLength,
+        offset: 0,
+        bytes: head,
+      });
+      this.#support(
+        session,
+        { keyShare: agreed.keyShare, nonce: agreed.nonce, open: open.payload },
+        (support) => {
+          if (!this.#host.isCurrent(carrier)) return;
+          this.#host.setBusy(carrier.id, false);
+          this.#host.addSession(session, carrier.id);
+          session.attach(carrier.id, undefined);
+          session.queue(ticket);
+          session.queue(support);
+          this.#host.emit({ type: 'session', session, restart: undefined, cause: undefined });
+        },
+      );
+    });
+  }
+
+  #support(
+    session: ServerSession,
+    fresh: { keyShare: Uint8Array; nonce: Uint8Array; open: Uint8Array } | undefined,
+    then: (frame: Uint8Array) => void,
+  ): void {
+    this.#host.crypto.ask(
+      { op: 'maskTriggerKey', sessionId: session.sessionId, secret: session.secret },
+      ({ keyId, masked }) => {
+        const payload = encodePayload('support', {
+          epoch: session.epoch,
+          delivery: this.#host.config.delivery,
+          keyShare: fresh?.keyShare ?? new Uint8Array(0),
+          nonce: fresh?.nonce ?? new Uint8Array(0),
+          triggerKeyId: keyId,
+          triggerKey: masked,
+          credit: session.streams.receive.credit,
+          servers: this.#host.config.servers.slice(0, 16),
+          mac: NO_MAC,
+        });
+        const data = [...(fresh ? [fresh.open] : []), macedPart(payload)];
+        this.#host.crypto.ask({ op: 'mac', secret: session.secret, label: 'support', data }, ({ mac }) => {
+          then(framePayload('support', withMac(payload, mac)));
+        });
+      },
+    );
+  }
+
+  /** SUPPORT again: after an attach, and when servers or keys change. */
+  sendSupport(session: ServerSession): void {
+    this.#support(session, undefined, (frame) => {
+      session.queue(frame);
+    });
+  }
+
+  /** STANDBY: whoever can prove possession of one session of the cluster may keep a carrier here. */
+  handleStandby(carrier: ServerCarrier, standby: Frame<'standby'>): void {
+    if (standby.service !== this.#host.config.service)
+      throw new ProtocolError(WireCode.WrongService, `this server serves ${this.#host.config.service}`, true);
+    this.#host.setRole(carrier, 'opening');
+    this.#host.setBusy(carrier.id, true);
+    const refuse = (code: WireCode): void => {
+      this.#host.refuse(carrier, new ProtocolError(code, 'STANDBY without a valid proof'));
+    };
+    this.#host.crypto.ask({ op: 'open', head: standby.head }, (result) => {
+      if (!this.#host.isCurrent(carrier)) return;
+      if ('refused' in result) {
+        refuse(result.refused);
+        return;
+      }
+      const data = [
+        new TextEncoder().encode(this.#host.config.name),
+        carrier.nonce,
+        macedPart(standby.payload),
+      ];
+      this.#host.crypto.ask(
+        { op: 'verify', secret: result.head.secret, label: 'standby', data, mac: standby.mac },
+        ({ ok }) => {
+          if (!this.#host.isCurrent(carrier)) return;
+          this.#host.setBusy(carrier.id, false);
+          if (!ok) {
+            refuse(WireCode.Unauthenticated);
+            return;
+          }
+          this.#host.setRole(carrier, 'standby');
+          this.#host.emit({ type: 'authenticated', carrierId: carrier.id });
+        },
+      );
+    });
+  }
+}
