@@ -71,15 +71,9 @@ export class Destination {
         if (state) this.#restore(attach, Source.Origin, state.point, state);
         else this.#restoreFromTicket(attach);
       },
-      restoreFromTicket: (attach) => {
-        this.#restoreFromTicket(attach);
-      },
-      refuse: (attach, error) => {
-        this.#refuse(attach, error);
-      },
-      guarded: (attach, action) => {
-        this.#guarded(attach, action);
-      },
+      restoreFromTicket: (attach) => this.#restoreFromTicket(attach),
+      refuse: (attach, error) => this.#refuse(attach, error),
+      guarded: (attach, action) => this.#guarded(attach, action),
     });
   }
 

@@ -1,5 +1,5 @@
 /** One MIGRATE on its way to an ACCEPT, as the destination keeps it (protocol.md §10.5). */
-import { toHex, type Frame, type ServerAddress } from '../wire/index.ts';
+import { encodePeerFrame, toHex, type Frame, type ServerAddress } from '../wire/index.ts';
 import type { DeadlineOwner } from './deadline-heap.ts';
 import type { TransferReceiver } from './session-transfer.ts';
 import { claimedSessionId, type TicketHead } from './ticket.ts';
@@ -57,3 +57,10 @@ export type Farewell =
       readonly nonce: Uint8Array;
       readonly migrate: Uint8Array;
     };
+
+/** CONFIRMED to a server that handed the session over, RELEASE to one that took no part. */
+export function encodeFarewell(sessionId: Uint8Array, farewell: Farewell): Uint8Array {
+  if (farewell.kind === 'confirmed')
+    return encodePeerFrame('confirmed', { sessionId, epoch: farewell.epoch });
+  return encodePeerFrame('release', { sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
+}

@@ -1,5 +1,5 @@
 /** A carrier as the server node knows it, whatever it is used for. */
-import type { DeadlineOwner } from './deadline-heap.ts';
+import type { DeadlineHeap, DeadlineOwner } from './deadline-heap.ts';
 import type { ServerSession } from './server-session.ts';
 
 /** What a carrier is used for. */
@@ -33,5 +33,101 @@ export class ServerCarrier implements DeadlineOwner {
   handleTimeout(): void {
     this.nextTimeout = undefined;
     this.#expired(this);
+  }
+}
+
+/** All carriers of a node, and what holds for each: busy with cryptography, not writable, or with something to send. */
+export class ServerCarriers {
+  readonly #heap: DeadlineHeap;
+  readonly #all = new Map<number, ServerCarrier>();
+  /** Carriers that may have something to transmit. */
+  readonly #dirty = new Set<number>();
+  readonly #unwritable = new Set<number>();
+  readonly #busy = new Set<number>();
+  #unauthenticated = 0;
+
+  constructor(heap: DeadlineHeap) {
+    this.#heap = heap;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+  /** Carriers whose peer has not begun to say what it wants. */
+  get unauthenticated(): number {
+    return this.#unauthenticated;
+  }
+  /** Carriers that are known as writable, unwritable or waiting, whether they exist or not. */
+  get flagged(): number {
+    return this.#dirty.size + this.#unwritable.size + this.#busy.size;
+  }
+
+  get(id: number): ServerCarrier | undefined {
+    return this.#all.get(id);
+  }
+  list(): ServerCarrier[] {
+    return [...this.#all.values()];
+  }
+
+  add(carrier: ServerCarrier): void {
+    this.#all.set(carrier.id, carrier);
+    this.#unauthenticated += 1;
+  }
+
+  setRole(carrier: ServerCarrier, role: CarrierRole): void {
+    if (carrier.role === 'new' && role !== 'new') this.#unauthenticated -= 1;
+    carrier.role = role;
+    if (role !== 'session' && role !== 'standby') return;
+    carrier.nextTimeout = undefined;
+    this.#heap.disarm(carrier);
+  }
+
+  remove(id: number): ServerCarrier | undefined {
+    const carrier = this.#all.get(id);
+    if (!carrier) return undefined;
+    this.#all.delete(id);
+    this.#dirty.delete(id);
+    this.#unwritable.delete(id);
+    this.#busy.delete(id);
+    if (carrier.role === 'new') this.#unauthenticated -= 1;
+    carrier.nextTimeout = undefined;
+    this.#heap.disarm(carrier);
+    return carrier;
+  }
+
+  /** A control frame for a carrier; dropped when it is gone. */
+  queue(id: number, frame: Uint8Array): void {
+    const carrier = this.#all.get(id);
+    if (!carrier) return;
+    carrier.control.push(frame);
+    this.#dirty.add(id);
+  }
+
+  touch(id: number): void {
+    this.#dirty.add(id);
+  }
+
+  setWritable(id: number, writable: boolean): void {
+    if (!writable) this.#unwritable.add(id);
+    else if (this.#unwritable.delete(id)) this.#dirty.add(id);
+  }
+
+  isBusy(id: number): boolean {
+    return this.#busy.has(id);
+  }
+  setBusy(id: number, busy: boolean): void {
+    if (busy) this.#busy.add(id);
+    else this.#busy.delete(id);
+  }
+
+  /** What one carrier has to send, of those that can. */
+  transmit(): { readonly carrierId: number; readonly parts: readonly Uint8Array[] } | undefined {
+    for (const carrierId of this.#dirty) {
+      const carrier = this.#unwritable.has(carrierId) ? undefined : this.#all.get(carrierId);
+      const parts = carrier ? [...carrier.control.splice(0), ...(carrier.session?.transmit() ?? [])] : [];
+      if (parts.length > 0) return { carrierId, parts };
+      this.#dirty.delete(carrierId);
+    }
+    return undefined;
   }
 }

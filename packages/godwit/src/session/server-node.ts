@@ -7,17 +7,12 @@
  */
 import {
   NONCE_BYTES,
-  NO_MAC,
   PROTOCOL_VERSION,
   ProtocolError,
   WireCode,
   encodeFrame,
-  encodePayload,
   encodePeerFrame,
-  framePayload,
-  macedPart,
   toHex,
-  withMac,
   type PeerFrame,
   type ServerAddress,
 } from '../wire/index.ts';
@@ -26,36 +21,18 @@ import { CryptoBook, type CryptoResult } from './crypto.ts';
 import { DeadlineHeap, Repeated } from './deadline-heap.ts';
 import { Destination } from './destination.ts';
 import { Entrance } from './entrance.ts';
-import { ServerCarrier, type CarrierRole } from './server-carrier.ts';
+import { ServerCarrier, ServerCarriers } from './server-carrier.ts';
+import type { NodePopulation } from './node-population.ts';
 import { Origin } from './origin.ts';
+import { encodeFarewell } from './pending-attach.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
 import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
 import { Tombstones } from './tombstones.ts';
+import { Triggers } from './triggers.ts';
 import { Watchers } from './watchers.ts';
-
-export interface NodePopulation {
-  readonly sessions: number;
-  readonly carriers: number;
-  readonly unauthenticatedCarriers: number;
-  /** Carriers that are known as writable, unwritable or waiting, whether they exist or not. */
-  readonly flaggedCarriers: number;
-  /** MIGRATEs that are neither accepted nor refused yet. */
-  readonly attaches: number;
-  /** Former servers that are told once the client confirms. */
-  readonly farewells: number;
-  /** Sessions frozen for a destination. */
-  readonly handovers: number;
-  /** Sessions of other servers that a standby watches here. */
-  readonly watched: number;
-  /** Questions to cryptography that are not answered yet. */
-  readonly requests: number;
-  /** Timers. */
-  readonly deadlines: number;
-  readonly tombstones: number;
-}
 
 /** RELEASE goes out after so many times `releaseDelayMs`. */
 const RELEASE_TIMES = [1, 12, 80];
@@ -66,28 +43,25 @@ export class ServerNode {
   readonly #live: { now: number; draining: boolean; servers: readonly ServerAddress[] };
   readonly #events: ServerEvent[] = [];
   readonly #crypto: CryptoBook;
-  readonly #carriers = new Map<number, ServerCarrier>();
+  readonly #carriers: ServerCarriers;
   readonly #sessions = new Map<string, ServerSession>();
   readonly #tombstones: Tombstones;
   readonly #heap = new DeadlineHeap();
-  /** Carriers that may have something to transmit. */
-  readonly #dirty = new Set<number>();
-  readonly #unwritable = new Set<number>();
-  readonly #busy = new Set<number>();
   readonly #watchers: Watchers;
+  readonly #triggers: Triggers;
   readonly #origin: Origin;
   readonly #destination: Destination;
   readonly #entrance: Entrance;
   readonly #sessionHost: ConstructorParameters<typeof ServerSession>[0];
-  #triggerCounter: number;
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
     this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
+    this.#carriers = new ServerCarriers(this.#heap);
     this.#watchers = new Watchers(config.limits.maxWatched);
-    this.#triggerCounter = Math.floor(config.wallClock()) * 1000;
+    this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     const shared = {
       config: this.#liveConfig(),
@@ -118,19 +92,11 @@ export class ServerNode {
       get sessionCount() {
         return sessions.size;
       },
-      addSession: (session, carrierId) => {
-        this.#addSession(session, carrierId);
-      },
+      addSession: (session, carrierId) => this.#addSession(session, carrierId),
       isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,
-      setRole: (carrier, role) => {
-        this.#setRole(carrier, role);
-      },
-      setBusy: (carrierId, busy) => {
-        this.#setBusy(carrierId, busy);
-      },
-      refuse: (carrier, error) => {
-        this.#refuse(carrier, error);
-      },
+      setRole: (carrier, role) => this.#carriers.setRole(carrier, role),
+      setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
+      refuse: (carrier, error) => this.#refuse(carrier, error),
       emit: (event) => this.#events.push(event),
     });
     this.#destination = new Destination({
@@ -142,30 +108,18 @@ export class ServerNode {
       get isDraining() {
         return live.draining;
       },
-      addSession: (session, carrierId) => {
-        this.#addSession(session, carrierId);
-      },
-      send: (carrierId, frame) => {
-        this.#queue(carrierId, frame);
-      },
+      addSession: (session, carrierId) => this.#addSession(session, carrierId),
+      send: (carrierId, frame) => this.#carriers.queue(carrierId, frame),
       hangUp: (carrierId, last) => {
         const session = this.#carriers.get(carrierId)?.session;
         this.#hangUp(carrierId, last);
         session?.carrierLost(); // an in-band MIGRATE was refused on the session's own carrier
       },
-      setBusy: (carrierId, busy) => {
-        this.#setBusy(carrierId, busy);
-      },
-      authenticated: (carrierId) => {
-        this.#events.push({ type: 'authenticated', carrierId });
-      },
+      setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
+      authenticated: (carrierId) => this.#events.push({ type: 'authenticated', carrierId }),
       emit: (event) => this.#events.push(event),
-      arm: (owner) => {
-        this.#heap.arm(owner);
-      },
-      disarm: (owner) => {
-        this.#heap.disarm(owner);
-      },
+      arm: (owner) => this.#heap.arm(owner),
+      disarm: (owner) => this.#heap.disarm(owner),
     });
   }
 
@@ -188,32 +142,18 @@ export class ServerNode {
       get now() {
         return live.now;
       },
-      enter: (now) => {
-        this.#enter(now);
-      },
+      enter: (now) => this.#enter(now),
       emit: (event) => this.#events.push(event),
       touch: (session) => {
-        if (session.carrierId !== undefined) this.#dirty.add(session.carrierId);
+        if (session.carrierId !== undefined) this.#carriers.touch(session.carrierId);
         this.#heap.arm(session);
       },
-      setBusy: (carrierId, busy) => {
-        this.#setBusy(carrierId, busy);
-      },
-      hangUp: (carrierId, last) => {
-        this.#hangUp(carrierId, last);
-      },
-      confirmed: (session) => {
-        this.#confirmed(session);
-      },
-      resumed: (session) => {
-        this.#origin.forget(session.id);
-      },
-      freezeReady: (session) => {
-        this.#origin.freezeReady(session);
-      },
-      ended: (session, movedTo) => {
-        this.#ended(session, movedTo);
-      },
+      setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
+      hangUp: (carrierId, last) => this.#hangUp(carrierId, last),
+      confirmed: (session) => this.#confirmed(session),
+      resumed: (session) => this.#origin.forget(session.id),
+      freezeReady: (session) => this.#origin.freezeReady(session),
+      ended: (session, movedTo) => this.#ended(session, movedTo),
     };
   }
 
@@ -242,8 +182,8 @@ export class ServerNode {
     return {
       sessions: this.#sessions.size,
       carriers: this.#carriers.size,
-      unauthenticatedCarriers: this.#unauthenticatedCarriers,
-      flaggedCarriers: this.#dirty.size + this.#unwritable.size + this.#busy.size,
+      unauthenticatedCarriers: this.#carriers.unauthenticated,
+      flaggedCarriers: this.#carriers.flagged,
       attaches: this.#destination.size,
       farewells: this.#destination.farewellCount,
       handovers: this.#origin.size,
@@ -291,7 +231,7 @@ export class ServerNode {
   migrate(now: number, session: ServerSession, to: ServerAddress | undefined): boolean {
     this.#enter(now);
     if (session.state !== 'active' || session.carrierId === undefined) return false;
-    this.#sendTrigger(session.carrierId, session.sessionId, session.epoch, to);
+    this.#triggers.send(session.carrierId, session.sessionId, session.epoch, to);
     return true;
   }
 
@@ -300,7 +240,7 @@ export class ServerNode {
     this.#enter(now);
     const watcher = this.#watchers.find(toHex(sessionId));
     if (!watcher) return false;
-    this.#sendTrigger(watcher.carrierId, sessionId, watcher.epoch, to);
+    this.#triggers.send(watcher.carrierId, sessionId, watcher.epoch, to);
     return true;
   }
 
@@ -311,28 +251,8 @@ export class ServerNode {
 
   closeStandbys(now: number): void {
     this.#enter(now);
-    for (const carrier of [...this.#carriers.values()])
+    for (const carrier of this.#carriers.list())
       if (carrier.role === 'standby' || carrier.role === 'new') this.#hangUp(carrier.id, []);
-  }
-
-  #sendTrigger(carrierId: number, sessionId: Uint8Array, epoch: number, to: ServerAddress | undefined): void {
-    this.#triggerCounter += 1;
-    const target = to ?? { name: '', host: '', port: 0 };
-    const payload = encodePayload('trigger', {
-      sessionId,
-      epoch,
-      counter: this.#triggerCounter,
-      reason: 0,
-      from: this.#config.name,
-      ...target,
-      mac: NO_MAC,
-    });
-    this.#crypto.ask({ op: 'triggerMac', sessionId, data: [macedPart(payload)] }, ({ mac }) => {
-      const frame = framePayload('trigger', withMac(payload, mac));
-      const carrier = this.#carriers.get(carrierId);
-      if (carrier?.session) carrier.session.queue(frame);
-      else this.#queue(carrierId, frame);
-    });
   }
 
   // --- carriers --------------------------------------------------------------------------------------------------
@@ -355,23 +275,16 @@ export class ServerNode {
         this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
       },
     );
-    this.#carriers.set(carrierId, carrier);
-    this.#unauthenticatedCarriers += 1;
-    if (this.#unauthenticatedCarriers > limits.maxUnauthenticatedCarriers) {
+    this.#carriers.add(carrier);
+    if (this.#carriers.unauthenticated > limits.maxUnauthenticatedCarriers) {
       this.#refuse(carrier, new ProtocolError(WireCode.Busy, 'too many carriers are being set up', true));
       return;
     }
     this.#heap.arm(carrier);
-    this.#queue(carrierId, encodeFrame('challenge', { version: PROTOCOL_VERSION, nonce, serverName: name }));
-  }
-  #unauthenticatedCarriers = 0;
-
-  #setRole(carrier: ServerCarrier, role: CarrierRole): void {
-    if (carrier.role === 'new' && role !== 'new') this.#unauthenticatedCarriers -= 1;
-    carrier.role = role;
-    if (role !== 'session' && role !== 'standby') return;
-    carrier.nextTimeout = undefined;
-    this.#heap.disarm(carrier);
+    this.#carriers.queue(
+      carrierId,
+      encodeFrame('challenge', { version: PROTOCOL_VERSION, nonce, serverName: name }),
+    );
   }
 
   handleFrame(now: number, carrierId: number, frame: Incoming): void {
@@ -394,7 +307,7 @@ export class ServerNode {
         throw new ProtocolError(WireCode.Protocol, 'a second MIGRATE on one carrier');
       if (session && toHex(claimedSessionId(frame.head)) !== session.id)
         throw new ProtocolError(WireCode.Protocol, "MIGRATE of another session on a session's carrier");
-      if (!session) this.#setRole(carrier, 'attaching');
+      if (!session) this.#carriers.setRole(carrier, 'attaching');
       this.#destination.handleMigrate(carrier.id, carrier.nonce, frame);
       return;
     }
@@ -418,7 +331,8 @@ export class ServerNode {
         return;
       case 'standby':
         if (frame.frame === 'watch') this.#watchers.update(carrier.id, frame);
-        else if (frame.frame === 'ping') this.#queue(carrier.id, encodeFrame('pong', { token: frame.token }));
+        else if (frame.frame === 'ping')
+          this.#carriers.queue(carrier.id, encodeFrame('pong', { token: frame.token }));
         else throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} on a standby`);
         return;
       default:
@@ -443,31 +357,17 @@ export class ServerNode {
   }
 
   setWritable(carrierId: number, writable: boolean): void {
-    if (writable) {
-      if (this.#unwritable.delete(carrierId)) this.#dirty.add(carrierId);
-    } else this.#unwritable.add(carrierId);
+    this.#carriers.setWritable(carrierId, writable);
   }
 
   isBusy(carrierId: number): boolean {
-    return this.#busy.has(carrierId);
-  }
-
-  #setBusy(carrierId: number, busy: boolean): void {
-    if (busy) this.#busy.add(carrierId);
-    else this.#busy.delete(carrierId);
+    return this.#carriers.isBusy(carrierId);
   }
 
   #forget(carrierId: number): ServerCarrier | undefined {
-    const carrier = this.#carriers.get(carrierId);
+    const carrier = this.#carriers.remove(carrierId);
     if (!carrier) return undefined;
-    this.#carriers.delete(carrierId);
-    this.#dirty.delete(carrierId);
-    this.#unwritable.delete(carrierId);
-    this.#busy.delete(carrierId);
     this.#watchers.dropCarrier(carrierId);
-    if (carrier.role === 'new') this.#unauthenticatedCarriers -= 1;
-    carrier.nextTimeout = undefined;
-    this.#heap.disarm(carrier);
     this.#destination.handleCarrierLost(carrierId);
     return carrier;
   }
@@ -493,48 +393,30 @@ export class ServerNode {
     ]);
   }
 
-  #queue(carrierId: number, frame: Uint8Array): void {
-    const carrier = this.#carriers.get(carrierId);
-    if (!carrier) return;
-    carrier.control.push(frame);
-    this.#dirty.add(carrierId);
-  }
-
   // --- sessions ------------------------------------------------------------------------------------------------
 
   #addSession(session: ServerSession, carrierId: number): void {
     const carrier = this.#carriers.get(carrierId);
     assert(carrier !== undefined, 'a session without its carrier');
-    this.#setRole(carrier, 'session');
+    this.#carriers.setRole(carrier, 'session');
     carrier.session = session;
     this.#events.push({ type: 'authenticated', carrierId });
     this.#sessions.set(session.id, session);
-    this.#dirty.add(carrierId);
+    this.#carriers.touch(carrierId);
     this.#heap.arm(session);
   }
 
   #confirmed(session: ServerSession): void {
     this.#tombstones.delete(session.id);
     const farewell = this.#destination.takeFarewell(session.id);
-    if (farewell?.kind === 'confirmed') {
-      const bytes = encodePeerFrame('confirmed', { sessionId: session.sessionId, epoch: farewell.epoch });
-      this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
-    } else if (farewell) {
-      const bytes = encodePeerFrame('release', {
-        sessionId: session.sessionId,
-        nonce: farewell.nonce,
-        migrate: farewell.migrate,
-      });
+    if (farewell) {
+      const bytes = encodeFarewell(session.sessionId, farewell);
       const send = (): void => {
         this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
       };
-      this.#heap.arm(
-        new Repeated(
-          this.#live.now,
-          RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs),
-          send,
-        ),
-      );
+      const delays = RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs);
+      if (farewell.kind === 'confirmed') send();
+      else this.#heap.arm(new Repeated(this.#live.now, delays, send));
     }
     this.#entrance.sendSupport(session);
   }
@@ -613,16 +495,6 @@ export class ServerNode {
 
   pollTransmit(now: number): Transmit | undefined {
     this.#enter(now);
-    for (const carrierId of this.#dirty) {
-      if (this.#unwritable.has(carrierId)) {
-        this.#dirty.delete(carrierId);
-        continue;
-      }
-      const carrier = this.#carriers.get(carrierId);
-      const parts = carrier ? [...carrier.control.splice(0), ...(carrier.session?.transmit() ?? [])] : [];
-      if (parts.length > 0) return { carrierId, parts };
-      this.#dirty.delete(carrierId);
-    }
-    return undefined;
+    return this.#carriers.transmit();
   }
 }
