@@ -67,7 +67,11 @@ export class CandidateRace {
   }
 
   /** Undefined when the dial was given up meanwhile: the caller hangs up. */
-  handleConnected(dialId: number, carrierId: number, challenge: Challenge | undefined): ReadyCarrier | undefined {
+  handleConnected(
+    dialId: number,
+    carrierId: number,
+    challenge: Challenge | undefined,
+  ): ReadyCarrier | undefined {
     const candidate = this.#dials.get(dialId);
     if (!candidate) return undefined;
     this.#dials.delete(dialId);

@@ -1,5 +1,5 @@
 /** One migration, from the decision to the ACCEPT (protocol.md §10.4): its candidates, and the MIGRATE that is out. */
-import type { OriginState} from '../wire/index.ts';
+import type { OriginState } from '../wire/index.ts';
 import { CAUSE_NAME, type Cause } from '../wire/index.ts';
 import { CandidateRace, sameAddress, type ReadyCarrier, type RaceHost } from './candidate-race.ts';
 import type { Candidate, Failure } from './client-events.ts';
@@ -69,9 +69,23 @@ export class Attempt {
     return CAUSE_NAME[this.cause];
   }
 
-  expect(ready: ReadyCarrier, epoch: number, attachId: Uint8Array, inBand: boolean, now: number): Outstanding {
+  expect(
+    ready: ReadyCarrier,
+    epoch: number,
+    attachId: Uint8Array,
+    inBand: boolean,
+    now: number,
+  ): Outstanding {
     this.attempts += 1;
-    this.outstanding = { ready, epoch, attachId, inBand, sentAt: now, sent: false, extensionsLeft: MAX_EXTENSIONS };
+    this.outstanding = {
+      ready,
+      epoch,
+      attachId,
+      inBand,
+      sentAt: now,
+      sent: false,
+      extensionsLeft: MAX_EXTENSIONS,
+    };
     return this.outstanding;
   }
 }
@@ -92,7 +106,10 @@ export function orderCandidates(options: {
   const others = options.servers.filter((server) => !sameAddress(server, options.from));
   const shift = others.length > 0 ? options.start % others.length : 0;
   const rotated = [...others.slice(shift), ...others.slice(0, shift)];
-  const order = [...rotated.filter((server) => options.hasStandby(server)), ...rotated.filter((server) => !options.hasStandby(server))];
+  const order = [
+    ...rotated.filter((server) => options.hasStandby(server)),
+    ...rotated.filter((server) => !options.hasStandby(server)),
+  ];
   const place = options.originDead ? order.length : Math.min(1, order.length);
   order.splice(place, 0, options.from);
   return order;

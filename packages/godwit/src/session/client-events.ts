@@ -49,7 +49,12 @@ export type ClientEvent =
   | { readonly type: 'readable' }
   /** `wantsWrite` turned true again. */
   | { readonly type: 'drain' }
-  | { readonly type: 'migrating'; readonly cause: CauseName; readonly from: string; readonly to: string | undefined }
+  | {
+      readonly type: 'migrating';
+      readonly cause: CauseName;
+      readonly from: string;
+      readonly to: string | undefined;
+    }
   | { readonly type: 'migrated'; readonly report: MigrationReport }
   /** The first byte came from the new server: the same report, now with `blackoutMs` and `phases.firstByte`. */
   | { readonly type: 'flowing'; readonly report: MigrationReport }

@@ -52,7 +52,10 @@ export class ClientStreams {
 
   /** Room for more input: below both the unsent and the retained limit. */
   get wantsWrite(): boolean {
-    return this.send.unsentBytes < this.#limits.sendBufferBytes && this.send.retainedBytes < this.#limits.retainLimitBytes;
+    return (
+      this.send.unsentBytes < this.#limits.sendBufferBytes &&
+      this.send.retainedBytes < this.#limits.retainLimitBytes
+    );
   }
 
   acceptData(bytes: Uint8Array): boolean {
@@ -74,14 +77,22 @@ export class ClientStreams {
    */
   acceptSnapshot(frame: Frame<'snapshot'>): HeldTicket | undefined {
     if (frame.output > this.receive.received) {
-      throw new ProtocolError(WireCode.Protocol, `a ticket for output ${frame.output} before the output, of which ${this.receive.received} came`);
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `a ticket for output ${frame.output} before the output, of which ${this.receive.received} came`,
+      );
     }
-    if (frame.input > this.send.sent) throw new ProtocolError(WireCode.Protocol, `a ticket for input ${frame.input}, of which ${this.send.sent} was sent`);
+    if (frame.input > this.send.sent)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `a ticket for input ${frame.input}, of which ${this.send.sent} was sent`,
+      );
     const ticket = this.tickets.accept(frame);
     if (!ticket) return undefined;
     this.send.trim(ticket.input);
     this.#digest.rebase(ticket.output);
-    if (this.#delivery === Delivery.Commit && ticket.output > this.receive.releasedTo) this.receive.release(ticket.output);
+    if (this.#delivery === Delivery.Commit && ticket.output > this.receive.releasedTo)
+      this.receive.release(ticket.output);
     return ticket;
   }
 
@@ -101,7 +112,8 @@ export class ClientStreams {
     this.#protected = false;
     this.#lost = { input: frame.input, output: frame.output };
     this.send.trim(Math.min(this.send.acknowledged, frame.input));
-    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo) this.receive.release(frame.output);
+    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo)
+      this.receive.release(frame.output);
     return wasProtected;
   }
 
@@ -119,14 +131,28 @@ export class ClientStreams {
   /** What MIGRATE says of the streams (protocol.md §5.6). */
   position(): Pick<
     FrameValue<'migrate'>,
-    'received' | 'delivered' | 'newestEpoch' | 'newestK' | 'digestFrom' | 'digest' | 'retainedFrom' | 'sent' | 'credit' | 'head' | 'body' | 'retainLimitBytes' | 'maxBodyBytes'
+    | 'received'
+    | 'delivered'
+    | 'newestEpoch'
+    | 'newestK'
+    | 'digestFrom'
+    | 'digest'
+    | 'retainedFrom'
+    | 'sent'
+    | 'credit'
+    | 'head'
+    | 'body'
+    | 'retainLimitBytes'
+    | 'maxBodyBytes'
   > {
     const ticket = this.tickets.held as HeldTicket;
     const digest = this.#digest.digest();
     const commit = this.#delivery === Delivery.Commit;
     return {
       received: this.receive.received,
-      delivered: commit ? Math.max(Math.min(this.receive.releasedTo, this.receive.received), this.receive.handed) : this.receive.received,
+      delivered: commit
+        ? Math.max(Math.min(this.receive.releasedTo, this.receive.received), this.receive.handed)
+        : this.receive.received,
       newestEpoch: ticket.epoch,
       newestK: ticket.k,
       digestFrom: commit ? ticket.output : digest.from,
@@ -144,23 +170,33 @@ export class ClientStreams {
   /** Why an ACCEPT can't be taken, or undefined when it can (protocol.md §7.5). */
   objection(accept: FrameValue<'accept'>, resumed: boolean): string | undefined {
     const held = this.tickets.held;
-    if (held && !resumed && (accept.restartEpoch < held.epoch || (accept.restartEpoch === held.epoch && accept.restartK < held.k))) {
+    if (
+      held &&
+      !resumed &&
+      (accept.restartEpoch < held.epoch || (accept.restartEpoch === held.epoch && accept.restartK < held.k))
+    ) {
       return `restart point (${accept.restartEpoch}, ${accept.restartK}) is older than the ticket held (${held.epoch}, ${held.k})`;
     }
-    if (!resumed && this.#delivery === Delivery.Commit && accept.restartOutput < Math.min(this.receive.releasedTo, this.receive.received)) {
+    if (
+      !resumed &&
+      this.#delivery === Delivery.Commit &&
+      accept.restartOutput < Math.min(this.receive.releasedTo, this.receive.received)
+    ) {
       return `restart at output ${accept.restartOutput}, but ${this.receive.releasedTo} were delivered`;
     }
     if (accept.inputStart < this.send.retainedFrom || accept.inputStart > this.send.next) {
       return `input wanted from ${accept.inputStart}, held are ${this.send.retainedFrom} … ${this.send.next}`;
     }
-    if (accept.outputStart > this.receive.received) return `output from ${accept.outputStart}, but only ${this.receive.received} came`;
+    if (accept.outputStart > this.receive.received)
+      return `output from ${accept.outputStart}, but only ${this.receive.received} came`;
     return undefined;
   }
 
   /** Goes on at another server (or carrier) as ACCEPT says. `objection` must have answered undefined. */
   adopt(accept: FrameValue<'accept'>, resumed: boolean): void {
     this.tickets.abandonIncoming();
-    if (this.#delivery === Delivery.Commit && !resumed) this.receive.truncate(Math.max(accept.restartOutput, this.receive.handed));
+    if (this.#delivery === Delivery.Commit && !resumed)
+      this.receive.truncate(Math.max(accept.restartOutput, this.receive.handed));
     this.receive.reposition(accept.outputStart);
     this.send.rewind(accept.inputStart, accept.credit);
   }
@@ -170,7 +206,9 @@ export class ClientStreams {
     const body = this.tickets.held?.body ?? new Uint8Array(0);
     const encoded: Uint8Array[] = [];
     for (let at = 0; at < body.byteLength; at += MAX_SNAPSHOT_CHUNK_BYTES) {
-      encoded.push(encodeFrame('body', { epoch, offset: at, bytes: body.subarray(at, at + MAX_SNAPSHOT_CHUNK_BYTES) }));
+      encoded.push(
+        encodeFrame('body', { epoch, offset: at, bytes: body.subarray(at, at + MAX_SNAPSHOT_CHUNK_BYTES) }),
+      );
     }
     return encoded;
   }

@@ -29,7 +29,10 @@ interface Operations {
     result: { secret: Uint8Array | undefined };
   };
   /** HMAC-SHA-256 (secret, `godwit/1 ` ‖ label ‖ 0 ‖ data…), cut to 16 bytes. */
-  mac: { request: { secret: Uint8Array; label: MacLabel; data: readonly Uint8Array[] }; result: { mac: Uint8Array } };
+  mac: {
+    request: { secret: Uint8Array; label: MacLabel; data: readonly Uint8Array[] };
+    result: { mac: Uint8Array };
+  };
   /** Compares in constant time. */
   verify: {
     request: { secret: Uint8Array; label: MacLabel; data: readonly Uint8Array[]; mac: Uint8Array };
@@ -52,7 +55,10 @@ interface Operations {
     result: { key: Uint8Array };
   };
   /** Server: MAC of a TRIGGER for any session of the cluster, under its trigger key. */
-  triggerMac: { request: { sessionId: Uint8Array; data: readonly Uint8Array[] }; result: { mac: Uint8Array } };
+  triggerMac: {
+    request: { sessionId: Uint8Array; data: readonly Uint8Array[] };
+    result: { mac: Uint8Array };
+  };
 }
 
 export type CryptoOperation = keyof Operations;
@@ -79,7 +85,10 @@ export class CryptoBook {
   get size(): number {
     return this.#waiting.size;
   }
-  ask<O extends CryptoOperation>(request: CryptoRequest<O> & CryptoRequest, then: (result: CryptoResult<O>) => void): void {
+  ask<O extends CryptoOperation>(
+    request: CryptoRequest<O> & CryptoRequest,
+    then: (result: CryptoResult<O>) => void,
+  ): void {
     const id = this.#nextId;
     this.#nextId += 1;
     this.#waiting.set(id, then);

@@ -46,7 +46,9 @@ export function stallDetector(options: StallOptions = {}): Detector {
   const { minMs = 1000, maxMs = 10_000, roundTrips = 16 } = options;
   return {
     cause: Cause.Stall,
-    check: (signs) => signs.waitingMs >= Math.min(maxMs, Math.max(minMs, roundTrips * (signs.roundTripMs ?? minMs / roundTrips))),
+    check: (signs) =>
+      signs.waitingMs >=
+      Math.min(maxMs, Math.max(minMs, roundTrips * (signs.roundTripMs ?? minMs / roundTrips))),
     reset: () => undefined,
   };
 }

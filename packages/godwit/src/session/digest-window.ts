@@ -36,7 +36,8 @@ export class DigestWindow {
       return;
     }
     this.#copies.append(bytes);
-    if (this.#copies.length > this.#limitBytes) this.#foldTo(this.#copies.start + Math.floor(this.#copies.length / 2));
+    if (this.#copies.length > this.#limitBytes)
+      this.#foldTo(this.#copies.start + Math.floor(this.#copies.length / 2));
   }
 
   /** A ticket covers everything below `offset`. */
@@ -59,7 +60,8 @@ export class DigestWindow {
   }
 
   #foldTo(offset: Offset): void {
-    for (const view of this.#copies.views(this.#copies.start, offset)) this.#folded = this.#crc32(view, this.#folded);
+    for (const view of this.#copies.views(this.#copies.start, offset))
+      this.#folded = this.#crc32(view, this.#folded);
     this.#copies.trim(offset);
   }
 

@@ -1,7 +1,8 @@
 /** The protocol core: both ends of a session, without I/O, clock or chance (protocol.md §10). */
 export type { Challenge } from './candidate-race.ts';
 export type * from './client-events.ts';
-export { ClientSession, type ClientSessionConfig } from './client-session.ts';
+export type { ClientSessionConfig } from './client-core.ts';
+export { ClientSession } from './client-session.ts';
 export { CLIENT_TRANSITIONS, type ClientState, type ClientTransition } from './client-state.ts';
 export * from './crypto.ts';
 export * from './detectors.ts';

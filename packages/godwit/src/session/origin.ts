@@ -62,7 +62,14 @@ export class Origin {
         return;
       }
       if (migrate.epoch <= session.highestEpoch) {
-        this.#refuse(peer, pull.requestId, new ProtocolError(WireCode.StaleEpoch, `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`));
+        this.#refuse(
+          peer,
+          pull.requestId,
+          new ProtocolError(
+            WireCode.StaleEpoch,
+            `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`,
+          ),
+        );
         return;
       }
       if (session.isResetting) {
@@ -71,7 +78,13 @@ export class Origin {
       }
       session.confirm(); // the client names this server as its origin: it has our ACCEPT
       session.noteEpoch(migrate.epoch);
-      this.#handovers.set(id, { requestId: pull.requestId, to: peer, epoch: migrate.epoch, clientReceived: migrate.received, stateSent: false });
+      this.#handovers.set(id, {
+        requestId: pull.requestId,
+        to: peer,
+        epoch: migrate.epoch,
+        clientReceived: migrate.received,
+        stateSent: false,
+      });
       const budget = Math.min(pull.deadlineMs, this.#host.config.timers.pullTimeoutMs);
       session.freeze(this.#host.now + budget * 0.8, true);
     });
@@ -91,7 +104,15 @@ export class Origin {
     const id = toHex(frame.sessionId);
     const handover = this.#handovers.get(id);
     const session = this.#host.findSession(id);
-    if (!handover || !session || handover.to.name !== peer.name || handover.epoch !== frame.epoch || !handover.stateSent || !session.isFrozen) return;
+    if (
+      !handover ||
+      !session ||
+      handover.to.name !== peer.name ||
+      handover.epoch !== frame.epoch ||
+      !handover.stateSent ||
+      !session.isFrozen
+    )
+      return;
     this.#release(session, handover.to, frame.epoch);
   }
 
@@ -99,7 +120,8 @@ export class Origin {
   handleAbort(peer: ServerAddress, frame: PeerFrame<'abort'>): void {
     const id = toHex(frame.sessionId);
     const handover = this.#handovers.get(id);
-    if (handover && handover.to.name === peer.name && handover.epoch === frame.epoch) this.#handovers.delete(id);
+    if (handover && handover.to.name === peer.name && handover.epoch === frame.epoch)
+      this.#handovers.delete(id);
   }
 
   /** The client took the session elsewhere without us; its own MIGRATE proves it. */
@@ -125,12 +147,16 @@ export class Origin {
 
   #answerGone(peer: ServerAddress, requestId: number, id: string): void {
     const stone = this.#host.tombstones.get(id, this.#host.now);
-    if (stone?.kind === 'moved') this.#host.sendPeer(peer, encodePeerFrame('moved', { requestId, epoch: stone.epoch, ...stone.to }));
+    if (stone?.kind === 'moved')
+      this.#host.sendPeer(peer, encodePeerFrame('moved', { requestId, epoch: stone.epoch, ...stone.to }));
     else this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId, ended: stone?.kind === 'ended' }));
   }
 
   #refuse(peer: ServerAddress, requestId: number, error: ProtocolError): void {
-    this.#host.sendPeer(peer, encodePeerFrame('pullRefused', { requestId, code: error.wireCode, message: error.message }));
+    this.#host.sendPeer(
+      peer,
+      encodePeerFrame('pullRefused', { requestId, code: error.wireCode, message: error.message }),
+    );
   }
 
   #verify(
@@ -150,11 +176,15 @@ export class Origin {
       return;
     }
     const data = [new TextEncoder().encode(peer.name), nonce, macedPart(payload)];
-    this.#host.crypto.ask({ op: 'verify', secret: session.secret, label: 'migrate', data, mac: migrate.mac }, ({ ok }) => {
-      const alive = this.#host.findSession(session.id) === session;
-      if (!ok || migrate.origin !== this.#host.config.name) then(refusal, undefined);
-      else if (!alive) then(new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile'), undefined);
-      else then(refusal, migrate);
-    });
+    this.#host.crypto.ask(
+      { op: 'verify', secret: session.secret, label: 'migrate', data, mac: migrate.mac },
+      ({ ok }) => {
+        const alive = this.#host.findSession(session.id) === session;
+        if (!ok || migrate.origin !== this.#host.config.name) then(refusal, undefined);
+        else if (!alive)
+          then(new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile'), undefined);
+        else then(refusal, migrate);
+      },
+    );
   }
 }

@@ -74,7 +74,8 @@ export class ReceiveBuffer {
     return this.#granted;
   }
   get canRead(): boolean {
-    if (this.#handed < Math.min(this.#received, this.#finOffset ?? this.#received)) return this.#handed < this.#releasedTo;
+    if (this.#handed < Math.min(this.#received, this.#finOffset ?? this.#received))
+      return this.#handed < this.#releasedTo;
     return this.finReceived && !this.#finHanded && (this.#finOffset as number) < this.#releasedTo;
   }
 
@@ -86,9 +87,13 @@ export class ReceiveBuffer {
     this.#position += bytes.byteLength;
     const fresh = duplicate === 0 ? bytes : bytes.subarray(duplicate);
     if (fresh.byteLength === 0) return fresh;
-    if (this.#finOffset !== undefined) throw new ProtocolError(WireCode.Protocol, `DATA behind the FIN at offset ${this.#finOffset}`);
+    if (this.#finOffset !== undefined)
+      throw new ProtocolError(WireCode.Protocol, `DATA behind the FIN at offset ${this.#finOffset}`);
     if (this.#received + fresh.byteLength > this.#granted) {
-      throw new ProtocolError(WireCode.LimitExceeded, `DATA up to offset ${this.#received + fresh.byteLength}, above the credit of ${this.#granted}`);
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `DATA up to offset ${this.#received + fresh.byteLength}, above the credit of ${this.#granted}`,
+      );
     }
     this.#received += fresh.byteLength;
     this.#chunks.push(fresh);
@@ -100,7 +105,11 @@ export class ReceiveBuffer {
     if (this.#finOffset !== undefined && offset !== this.#finOffset) {
       throw new ProtocolError(WireCode.Protocol, `FIN at offset ${offset}, after one at ${this.#finOffset}`);
     }
-    if (offset !== this.#position) throw new ProtocolError(WireCode.Protocol, `FIN at offset ${offset}, but the stream stands at ${this.#position}`);
+    if (offset !== this.#position)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `FIN at offset ${offset}, but the stream stands at ${this.#position}`,
+      );
     this.#position += 1;
     if (this.finReceived) return false;
     this.#finOffset = offset;
@@ -147,13 +156,15 @@ export class ReceiveBuffer {
   consume(count: number): void {
     this.#consumed += count;
     if (this.#consumed > this.#handed) throw new RangeError('more consumed than handed over');
-    if (this.#consumed + this.#windowBytes > this.#granted) this.#granted = this.#consumed + this.#windowBytes;
+    if (this.#consumed + this.#windowBytes > this.#granted)
+      this.#granted = this.#consumed + this.#windowBytes;
   }
 
   /** Nobody will read any more: everything held is dropped, and what comes is taken and forgotten. */
   discard(): void {
     this.#releasedTo = Number.MAX_SAFE_INTEGER;
-    for (let chunk = this.read(); chunk !== undefined; chunk = this.read()) if (chunk !== 'end') this.consume(chunk.byteLength);
+    for (let chunk = this.read(); chunk !== undefined; chunk = this.read())
+      if (chunk !== 'end') this.consume(chunk.byteLength);
     this.#granted = Math.max(this.#granted, this.#received + this.#windowBytes);
   }
 
@@ -185,7 +196,11 @@ export class ReceiveBuffer {
 
   /** A new carrier: its first byte is at `offset`. Throws when that leaves a gap. */
   reposition(offset: Offset): void {
-    if (offset > this.#received) throw new ProtocolError(WireCode.Protocol, `the peer starts at offset ${offset}, but only ${this.#received} were received`);
+    if (offset > this.#received)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `the peer starts at offset ${offset}, but only ${this.#received} were received`,
+      );
     this.#position = offset;
     // What the last peer was told this one does not know.
     this.#announced = offset;
@@ -195,7 +210,10 @@ export class ReceiveBuffer {
   /** True when an ACK must go now: enough bytes came, or the peer's credit has grown by a quarter of the window. */
   get ackDue(): boolean {
     const interval = Math.min(MAX_ACK_INTERVAL_BYTES, this.#windowBytes / 4);
-    return this.#received - this.#announced >= interval || this.#granted - this.#announcedCredit >= this.#windowBytes / 4;
+    return (
+      this.#received - this.#announced >= interval ||
+      this.#granted - this.#announcedCredit >= this.#windowBytes / 4
+    );
   }
   /** True when an ACK would say something new. */
   get ackPending(): boolean {

@@ -34,10 +34,20 @@ export type ServerEvent =
   /** Send these bytes (one or more peer frames) to a peer; answer with `handlePeerLost` when that can't be done. */
   | { readonly type: 'peerSend'; readonly peer: ServerAddress; readonly bytes: Uint8Array }
   /** A session starts here: the application takes it over. `restart` is undefined for a new one. */
-  | { readonly type: 'session'; readonly session: ServerSession; readonly restart: RestartPoint | undefined; readonly cause: CauseName | undefined }
+  | {
+      readonly type: 'session';
+      readonly session: ServerSession;
+      readonly restart: RestartPoint | undefined;
+      readonly cause: CauseName | undefined;
+    }
   | { readonly type: 'readable'; readonly session: ServerSession }
   | { readonly type: 'drain'; readonly session: ServerSession }
-  | { readonly type: 'exportDue'; readonly session: ServerSession; readonly reason: ExportReason; readonly deadline: number | undefined }
+  | {
+      readonly type: 'exportDue';
+      readonly session: ServerSession;
+      readonly reason: ExportReason;
+      readonly deadline: number | undefined;
+    }
   /** The session stops feeding and emitting: it is being handed over. */
   | { readonly type: 'frozen'; readonly session: ServerSession }
   /** The hand-over was given up: the session goes on here. */

@@ -57,7 +57,15 @@ export class ServerStreams {
   #finished: boolean;
   #regeneration: Regeneration | undefined;
 
-  private constructor(options: { limits: ServerLimits; crc32: Crc32; receive: ReceiveBuffer; send: SendBuffer; logStart: Offset; produced: Offset; finished: boolean }) {
+  private constructor(options: {
+    limits: ServerLimits;
+    crc32: Crc32;
+    receive: ReceiveBuffer;
+    send: SendBuffer;
+    logStart: Offset;
+    produced: Offset;
+    finished: boolean;
+  }) {
     this.#crc32 = options.crc32;
     this.#logLimitBytes = options.limits.inputLogBytes;
     this.receive = options.receive;
@@ -79,16 +87,34 @@ export class ServerStreams {
     });
   }
 
-  static restored(limits: ServerLimits, crc32: Crc32, delivery: Delivery, restored: RestoredStreams): ServerStreams {
+  static restored(
+    limits: ServerLimits,
+    crc32: Crc32,
+    delivery: Delivery,
+    restored: RestoredStreams,
+  ): ServerStreams {
     const { point } = restored;
     const produced = point.output - (point.outputFinished ? 1 : 0);
-    const named = delivery === Delivery.Commit ? Math.min(restored.clientReceived, point.output) : restored.clientReceived;
+    const named =
+      delivery === Delivery.Commit
+        ? Math.min(restored.clientReceived, point.output)
+        : restored.clientReceived;
     // While it waited, the client went on acknowledging what it got from the origin, which freed that much.
     const start = Math.max(named, restored.tailFrom ?? 0);
-    const receive = point.inputFinished ? ReceiveBuffer.finished(point.input, limits.receiveWindowBytes) : new ReceiveBuffer(point.input, limits.receiveWindowBytes);
+    const receive = point.inputFinished
+      ? ReceiveBuffer.finished(point.input, limits.receiveWindowBytes)
+      : new ReceiveBuffer(point.input, limits.receiveWindowBytes);
     const held = Math.min(start, produced);
     const send = new SendBuffer(Math.max(held, restored.tailFrom ?? held));
-    const streams = new ServerStreams({ limits, crc32, receive, send, logStart: point.input, produced, finished: point.outputFinished });
+    const streams = new ServerStreams({
+      limits,
+      crc32,
+      receive,
+      send,
+      logStart: point.input,
+      produced,
+      finished: point.outputFinished,
+    });
     if (restored.tail.byteLength > 0) send.append(restored.tail);
     if (point.outputFinished) send.finish();
     if (start > produced && !point.outputFinished) {
@@ -135,11 +161,15 @@ export class ServerStreams {
     }
     const known = Math.min(bytes.byteLength, regeneration.until - this.#produced);
     const skipped = Math.min(known, Math.max(0, regeneration.digestFrom - this.#produced));
-    if (regeneration.digest !== undefined) regeneration.crc = this.#crc32(bytes.subarray(skipped, known), regeneration.crc);
+    if (regeneration.digest !== undefined)
+      regeneration.crc = this.#crc32(bytes.subarray(skipped, known), regeneration.crc);
     this.#produced += known;
     if (this.#produced < regeneration.until) return;
     if (regeneration.digest !== undefined && regeneration.crc !== regeneration.digest) {
-      throw new ProtocolError(WireCode.Diverged, `re-execution up to output offset ${regeneration.until} differs from what the client received`);
+      throw new ProtocolError(
+        WireCode.Diverged,
+        `re-execution up to output offset ${regeneration.until} differs from what the client received`,
+      );
     }
     this.#regeneration = undefined;
     if (known < bytes.byteLength) {
@@ -153,7 +183,10 @@ export class ServerStreams {
     if (this.#finished) return;
     const until = this.#regeneration?.until;
     if (until !== undefined && !(this.#regeneration && until === this.#produced + 1 && this.#finMatches())) {
-      throw new ProtocolError(WireCode.Diverged, `re-execution ended at output offset ${this.#produced}, but the client received up to ${until}`);
+      throw new ProtocolError(
+        WireCode.Diverged,
+        `re-execution ended at output offset ${this.#produced}, but the client received up to ${until}`,
+      );
     }
     this.#finished = true;
     if (until !== undefined) {

@@ -29,21 +29,36 @@ export interface TransferredState {
 const MAX_TAIL_FACTOR = 8;
 
 /** The messages that hand a frozen session over to a destination whose client has output up to `clientReceived`. */
-export function encodeTransfer(requestId: number, session: ServerSession, clientReceived: number): Uint8Array[] {
+export function encodeTransfer(
+  requestId: number,
+  session: ServerSession,
+  clientReceived: number,
+): Uint8Array[] {
   const { streams, snapshots } = session;
   const terminal = session.isTerminal;
   const newest = snapshots.newest;
   const { receive } = streams;
   const fin = receive.finReceived;
   const point: SnapshotPoint = terminal
-    ? { epoch: session.epoch, k: newest.k + 1, input: receive.received, output: streams.outputNext, inputFinished: fin, outputFinished: true, state: new Uint8Array(0), schema: newest.schema }
+    ? {
+        epoch: session.epoch,
+        k: newest.k + 1,
+        input: receive.received,
+        output: streams.outputNext,
+        inputFinished: fin,
+        outputFinished: true,
+        state: new Uint8Array(0),
+        schema: newest.schema,
+      }
     : newest;
   const inputBytes = point.input - (point.inputFinished ? 1 : 0);
   const log = terminal ? [] : streams.logFrom(inputBytes);
   const outputBytes = point.output - (point.outputFinished ? 1 : 0);
   const tailFrom = Math.min(outputBytes, Math.max(clientReceived, streams.send.retainedFrom));
-  const tail = streams.isRegenerating || tailFrom >= outputBytes ? [] : streams.send.views(tailFrom, outputBytes);
-  const length = (parts: readonly Uint8Array[] | undefined): number => (parts ?? []).reduce((sum, part) => sum + part.byteLength, 0);
+  const tail =
+    streams.isRegenerating || tailFrom >= outputBytes ? [] : streams.send.views(tailFrom, outputBytes);
+  const length = (parts: readonly Uint8Array[] | undefined): number =>
+    (parts ?? []).reduce((sum, part) => sum + part.byteLength, 0);
   const logBytes = length(log);
   const frames = [
     encodePeerFrame('state', {
@@ -58,7 +73,8 @@ export function encodeTransfer(requestId: number, session: ServerSession, client
       fresh: terminal || (outputBytes === streams.produced && inputBytes === session.received),
       schema: point.schema,
       received: log ? inputBytes + logBytes : inputBytes,
-      receivedFin: log !== undefined && fin && !point.inputFinished && inputBytes + logBytes === receive.finOffset,
+      receivedFin:
+        log !== undefined && fin && !point.inputFinished && inputBytes + logBytes === receive.finOffset,
       logFrom: inputBytes,
       tailFrom,
       bodyBytes: point.state.byteLength,
@@ -68,7 +84,9 @@ export function encodeTransfer(requestId: number, session: ServerSession, client
   ];
   for (const part of [point.state, ...(log ?? []), ...tail]) {
     for (let at = 0; at < part.byteLength; at += MAX_STATE_CHUNK_BYTES) {
-      frames.push(encodePeerFrame('stateChunk', { requestId, bytes: part.subarray(at, at + MAX_STATE_CHUNK_BYTES) }));
+      frames.push(
+        encodePeerFrame('stateChunk', { requestId, bytes: part.subarray(at, at + MAX_STATE_CHUNK_BYTES) }),
+      );
     }
   }
   return frames;
@@ -82,8 +100,16 @@ export class TransferReceiver {
   #bytes = 0;
 
   constructor(header: PeerFrame<'state'>, limits: ServerLimits) {
-    if (header.bodyBytes > limits.maxStateBytes || header.tailBytes > limits.outputTailBytes * MAX_TAIL_FACTOR || header.logBytes > limits.inputLogBytes + limits.receiveWindowBytes) {
-      throw new ProtocolError(WireCode.LimitExceeded, 'the origin hands over more than this server takes', true);
+    if (
+      header.bodyBytes > limits.maxStateBytes ||
+      header.tailBytes > limits.outputTailBytes * MAX_TAIL_FACTOR ||
+      header.logBytes > limits.inputLogBytes + limits.receiveWindowBytes
+    ) {
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        'the origin hands over more than this server takes',
+        true,
+      );
     }
     this.#header = header;
     this.#total = header.bodyBytes + header.logBytes + header.tailBytes;
@@ -91,7 +117,8 @@ export class TransferReceiver {
 
   accept(chunk: PeerFrame<'stateChunk'>): void {
     this.#bytes += chunk.bytes.byteLength;
-    if (this.#bytes > this.#total) throw new ProtocolError(WireCode.Protocol, 'more state than the origin announced');
+    if (this.#bytes > this.#total)
+      throw new ProtocolError(WireCode.Protocol, 'more state than the origin announced');
     this.#chunks.push(chunk.bytes);
   }
 

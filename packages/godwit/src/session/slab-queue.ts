@@ -55,7 +55,10 @@ export class SlabQueue {
       let slab = this.#slabs[this.#slabs.length - 1];
       if (!slab || slab.used === slab.bytes.byteLength) slab = this.#grow(bytes.byteLength - at, slab);
       const count = Math.min(bytes.byteLength - at, slab.bytes.byteLength - slab.used);
-      slab.bytes.set(at === 0 && count === bytes.byteLength ? bytes : bytes.subarray(at, at + count), slab.used);
+      slab.bytes.set(
+        at === 0 && count === bytes.byteLength ? bytes : bytes.subarray(at, at + count),
+        slab.used,
+      );
       slab.used += count;
       at += count;
     }
@@ -63,7 +66,10 @@ export class SlabQueue {
   }
 
   #grow(needed: number, last: Slab | undefined): Slab {
-    const size = Math.min(MAX_SLAB_BYTES, Math.max(MIN_SLAB_BYTES, needed, last ? last.bytes.byteLength * 2 : 0));
+    const size = Math.min(
+      MAX_SLAB_BYTES,
+      Math.max(MIN_SLAB_BYTES, needed, last ? last.bytes.byteLength * 2 : 0),
+    );
     const bytes = this.#spares.pop() ?? new Uint8Array(size);
     const slab = { bytes, base: last ? last.base + last.used : this.#end, used: 0 };
     this.#slabs.push(slab);
@@ -72,7 +78,8 @@ export class SlabQueue {
 
   /** Views of the bytes in [from, to). They are valid until `trim` passes them. */
   views(from: Offset, to: Offset, into: Uint8Array[] = []): Uint8Array[] {
-    if (from < this.#start || to > this.#end || from > to) throw new RangeError(`[${from}, ${to}) is not within [${this.#start}, ${this.#end})`);
+    if (from < this.#start || to > this.#end || from > to)
+      throw new RangeError(`[${from}, ${to}) is not within [${this.#start}, ${this.#end})`);
     let at = from;
     for (let i = this.#indexOf(from); at < to; i += 1) {
       const slab = this.#slabs[i] as Slab;
@@ -103,11 +110,15 @@ export class SlabQueue {
       const slab = this.#slabs[this.#first] as Slab;
       if (slab.base + slab.used > to) break;
       this.#first += 1;
-      if (slab.bytes.byteLength === MAX_SLAB_BYTES && this.#spares.length < MAX_SPARE_SLABS) this.#spares.push(slab.bytes);
+      if (slab.bytes.byteLength === MAX_SLAB_BYTES && this.#spares.length < MAX_SPARE_SLABS)
+        this.#spares.push(slab.bytes);
     }
     if (this.#first === this.#slabs.length) {
       const last = this.#slabs[this.#slabs.length - 1];
-      this.#slabs = last && last.bytes.byteLength <= MAX_RESIDENT_SLAB_BYTES ? [{ bytes: last.bytes, base: this.#end, used: 0 }] : [];
+      this.#slabs =
+        last && last.bytes.byteLength <= MAX_RESIDENT_SLAB_BYTES
+          ? [{ bytes: last.bytes, base: this.#end, used: 0 }]
+          : [];
       this.#first = 0;
     } else if (this.#first > 32) {
       this.#slabs.splice(0, this.#first);

@@ -1,5 +1,13 @@
 /** The client's side of snapshots (protocol.md §7.3): the newest whole ticket, and the one that is coming in. */
-import { ProtocolError, WireCode, comparePoints, concatBytes, type Frame, type FrameValue, type Point } from '../wire/index.ts';
+import {
+  ProtocolError,
+  WireCode,
+  comparePoints,
+  concatBytes,
+  type Frame,
+  type FrameValue,
+  type Point,
+} from '../wire/index.ts';
 
 /** A ticket the client holds whole. Head and body are sealed: it can't read them, only present them. */
 export interface HeldTicket extends Point {
@@ -31,7 +39,10 @@ export class TicketHolder {
 
   /** Bytes of both tickets; bounded by twice the limits. */
   get heldBytes(): number {
-    return (this.#held ? this.#held.head.byteLength + this.#held.body.byteLength : 0) + (this.#incoming?.bytes ?? 0);
+    return (
+      (this.#held ? this.#held.head.byteLength + this.#held.body.byteLength : 0) +
+      (this.#incoming?.bytes ?? 0)
+    );
   }
 
   /** A half-received ticket dies with the carrier it came on. */
@@ -45,13 +56,17 @@ export class TicketHolder {
    */
   accept(piece: Frame<'snapshot'>): HeldTicket | undefined {
     if (piece.totalBytes > this.#maxBytes || piece.headBytes > piece.totalBytes) {
-      throw new ProtocolError(WireCode.LimitExceeded, `a ticket of ${piece.totalBytes} bytes is over the limit of ${this.#maxBytes}`);
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `a ticket of ${piece.totalBytes} bytes is over the limit of ${this.#maxBytes}`,
+      );
     }
     if (this.#held && comparePoints(piece, this.#held) < 0) return undefined;
     const incoming = this.#follow(piece);
     incoming.parts.push(piece.bytes);
     incoming.bytes += piece.bytes.byteLength;
-    if (incoming.bytes > incoming.total) throw new ProtocolError(WireCode.Protocol, 'a ticket is longer than it said');
+    if (incoming.bytes > incoming.total)
+      throw new ProtocolError(WireCode.Protocol, 'a ticket is longer than it said');
     if (incoming.bytes < incoming.total) return undefined;
     this.#incoming = undefined;
     const whole = concatBytes(incoming.parts);
@@ -69,13 +84,24 @@ export class TicketHolder {
   #follow(piece: FrameValue<'snapshot'>): Incoming {
     const current = this.#incoming;
     if (current && comparePoints(current, piece) === 0 && piece.offset !== 0) {
-      if (piece.offset !== current.bytes || piece.totalBytes !== current.total || piece.headBytes !== current.headBytes) {
+      if (
+        piece.offset !== current.bytes ||
+        piece.totalBytes !== current.total ||
+        piece.headBytes !== current.headBytes
+      ) {
         throw new ProtocolError(WireCode.Protocol, 'a piece of a ticket does not follow the last');
       }
       return current;
     }
     if (piece.offset !== 0) throw new ProtocolError(WireCode.Protocol, 'a ticket begins in its middle');
-    this.#incoming = { epoch: piece.epoch, k: piece.k, total: piece.totalBytes, headBytes: piece.headBytes, parts: [], bytes: 0 };
+    this.#incoming = {
+      epoch: piece.epoch,
+      k: piece.k,
+      total: piece.totalBytes,
+      headBytes: piece.headBytes,
+      parts: [],
+      bytes: 0,
+    };
     return this.#incoming;
   }
 }

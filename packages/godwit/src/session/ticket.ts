@@ -1,5 +1,13 @@
 /** The plaintext of a ticket head (protocol.md §8.4): everything a server needs to take a session over, but its state. */
-import { MAX_TICKET_HEAD_BYTES, ProtocolError, SESSION_ID_BYTES, WireCode, decodeStruct, encodeStruct, schema } from '../wire/index.ts';
+import {
+  MAX_TICKET_HEAD_BYTES,
+  ProtocolError,
+  SESSION_ID_BYTES,
+  WireCode,
+  decodeStruct,
+  encodeStruct,
+  schema,
+} from '../wire/index.ts';
 
 const { fixed, flag, text, u16, u32, u48, u64, u8 } = schema;
 
@@ -68,6 +76,7 @@ const SESSION_ID_AT = 9;
 
 /** The session a sealed head claims to belong to; only opening it proves that. Throws `ProtocolError` (TicketInvalid). */
 export function claimedSessionId(sealedHead: Uint8Array): Uint8Array {
-  if (sealedHead.byteLength < SESSION_ID_AT + SESSION_ID_BYTES) throw new ProtocolError(WireCode.TicketInvalid, 'no ticket');
+  if (sealedHead.byteLength < SESSION_ID_AT + SESSION_ID_BYTES)
+    throw new ProtocolError(WireCode.TicketInvalid, 'no ticket');
   return sealedHead.slice(SESSION_ID_AT, SESSION_ID_AT + SESSION_ID_BYTES);
 }

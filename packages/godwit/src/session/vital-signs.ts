@@ -85,7 +85,8 @@ export class VitalSignsMonitor {
   pong(now: number, token: number): void {
     if (this.#ping?.token !== token) return;
     this.#last = now - this.#ping.sentAt;
-    this.#smoothed = this.#smoothed === undefined ? this.#last : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
+    this.#smoothed =
+      this.#smoothed === undefined ? this.#last : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
     this.#ping = undefined;
   }
 
@@ -97,11 +98,14 @@ export class VitalSignsMonitor {
   /** The token of a PING to send now, if one is due. */
   probe(now: number, timers: ProbeTimers, streams: Streams): number | undefined {
     this.outstanding(now, streams); // an answer that came since the last look is no longer waited for
-    this.#asleep = now - this.#lastActiveAt > ACTIVE_MS && this.#waitingSince === undefined && this.#ping === undefined;
+    this.#asleep =
+      now - this.#lastActiveAt > ACTIVE_MS && this.#waitingSince === undefined && this.#ping === undefined;
     if (this.#ping) return undefined;
     const silentMs = now - this.#lastAliveAt;
     const due =
-      this.#smoothed === undefined || now - this.#lastPingAt >= this.#pingIntervalMs || silentMs >= (this.#asleep ? timers.pingIdleMs : PROBE_ACTIVE_MS);
+      this.#smoothed === undefined ||
+      now - this.#lastPingAt >= this.#pingIntervalMs ||
+      silentMs >= (this.#asleep ? timers.pingIdleMs : PROBE_ACTIVE_MS);
     if (!due) return undefined;
     this.#ping = { token: this.#nextToken, sentAt: now };
     this.#lastPingAt = now;

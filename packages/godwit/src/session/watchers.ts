@@ -36,7 +36,8 @@ export class Watchers {
       ids.add(id);
       this.#bySession.set(id, { carrierId, epoch });
     }
-    if (ids.size > this.#max) throw new ProtocolError(WireCode.LimitExceeded, `a standby watches more than ${this.#max} sessions`);
+    if (ids.size > this.#max)
+      throw new ProtocolError(WireCode.LimitExceeded, `a standby watches more than ${this.#max} sessions`);
   }
 
   #remove(carrierId: number, ids: Set<string>, id: string): void {
