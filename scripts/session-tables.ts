@@ -19,14 +19,14 @@ import { pathOf } from './generated-file.ts';
 const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])[] = [
   ['session/send-buffer.ts', 'MAX_FRAME_BYTES'],
   [
-    'session/server-session.ts',
+    'session/session-output.ts',
     'MAX_TRANSMIT_BYTES',
     'DATA of one session that is written in one go, so that others get their turn.',
   ],
-  ['session/server-session.ts', 'DATA_BETWEEN_CHUNKS_BYTES'],
+  ['session/session-output.ts', 'DATA_BETWEEN_CHUNKS_BYTES'],
   ['session/receive-buffer.ts', 'MAX_ACK_INTERVAL_BYTES'],
   ['session/client-attempt.ts', 'MAX_EXTENSIONS', 'PROGRESS frames that extend the wait for one MIGRATE.'],
-  ['session/destination.ts', 'MAX_HOPS'],
+  ['session/pulls.ts', 'MAX_HOPS'],
   ['session/session-transfer.ts', 'MAX_TAIL_FACTOR'],
   ['session/vital-signs.ts', 'ACTIVE_MS'],
   ['session/vital-signs.ts', 'PROBE_ACTIVE_MS'],

@@ -1,0 +1,182 @@
+/**
+ * Where a session at a server lives: on which carrier, whether its client has confirmed that, and how it freezes and
+ * moves on (protocol.md §10.5, §10.6, §10.7).
+ */
+import { NO_MAC, encodePayload, type Point } from '../wire/index.ts';
+import type { Failure } from './client-events.ts';
+import type { SessionCore } from './session-core.ts';
+import type { SessionEnd } from './session-end.ts';
+import type { SessionOutput } from './session-output.ts';
+import type { SnapshotCadence } from './snapshot-cadence.ts';
+
+/** The client's request that brings a session back to the server it lives on. */
+export interface ResumeOptions {
+  readonly carrierId: number;
+  readonly epoch: number;
+  readonly received: number;
+  readonly credit: number;
+  readonly named: Point;
+  readonly acceptPayload: Uint8Array;
+}
+
+export class SessionAttachment {
+  readonly #core: SessionCore;
+  readonly #output: SessionOutput;
+  readonly #cadence: SnapshotCadence;
+  readonly #end: SessionEnd;
+
+  constructor(core: SessionCore, output: SessionOutput, cadence: SnapshotCadence, end: SessionEnd) {
+    this.#core = core;
+    this.#output = output;
+    this.#cadence = cadence;
+    this.#end = end;
+  }
+
+  /** A higher epoch asked for the session: lower ones are stale from now on. */
+  noteEpoch(epoch: number): void {
+    this.#core.highestEpoch = Math.max(this.#core.highestEpoch, epoch);
+  }
+
+  /** The carrier of a new session, or of an offer whose ACCEPT is `acceptPayload`. */
+  attach(carrierId: number, acceptPayload: Uint8Array | undefined): void {
+    this.#core.carrierId = carrierId;
+    this.#core.acceptPayload = acceptPayload;
+    this.#core.closeSent = false;
+    this.#core.pingOut = false;
+    this.#core.lastHeardAt = this.#core.now;
+    this.#core.timers.cancel('detached');
+    this.#core.host.emit({ type: 'attached', session: this.#core.session, carrierId });
+  }
+
+  /** The client came back to this server: `frozen`, `detached` or on a second carrier. */
+  resume(options: ResumeOptions): void {
+    const wasFrozen = this.#core.state === 'frozen';
+    const isInBand = this.#core.carrierId === options.carrierId;
+    this.#core.setState('resume');
+    const old = this.#core.carrierId;
+    if (old !== undefined && old !== options.carrierId) {
+      this.#core.carrierId = undefined;
+      this.#core.host.hangUp(old, []);
+    }
+    this.#core.control.length = 0;
+    this.noteEpoch(options.epoch);
+    this.#core.epoch = options.epoch;
+    this.#core.confirmed = false;
+    this.#core.detach = undefined;
+    const { send, receive } = this.#core.streams;
+    if (!this.#core.streams.isRegenerating) {
+      send.rewind(options.received, options.credit);
+      send.trim(options.received);
+    } else send.grant(options.credit);
+    receive.reposition(receive.received);
+    this.#core.snapshots.reattached(options.named);
+    this.attach(options.carrierId, options.acceptPayload);
+    this.#core.ackNow = true;
+    this.#core.timers.cancel('frozen');
+    this.#core.timers.set('attach', this.#core.now + this.#core.host.config.timers.attachTimeoutMs);
+    if (this.#core.pendingReset) this.#end.sendReset();
+    this.#core.host.resumed(this.#core.session);
+    if (wasFrozen || isInBand) this.#core.host.emit({ type: 'thawed', session: this.#core.session });
+    this.#output.drain();
+    this.#core.touch();
+  }
+
+  /** CONFIRM was verified, or the client named this server as its origin. */
+  confirm(): void {
+    if (this.#core.confirmed || this.#core.state === 'ended') return;
+    if (this.#core.state === 'offered') this.#core.setState('confirm');
+    this.#core.confirmed = true;
+    this.#core.everConfirmed = true;
+    this.#core.acceptPayload = undefined;
+    this.#core.timers.cancel('attach');
+    this.#core.host.confirmed(this.#core.session);
+    this.#core.host.emit({ type: 'confirmed', session: this.#core.session });
+    if (!this.#core.protection.isProtected) {
+      this.#output.queue(this.#core.protection.frame(this.#core.epoch));
+      this.#cadence.tellUnprotected();
+    }
+    if (this.#core.snapshots.isBehind) this.#core.snapshots.force();
+    this.#cadence.pump();
+    this.#cadence.progress();
+    if (this.#core.streams.receive.canRead)
+      this.#core.host.emit({ type: 'readable', session: this.#core.session });
+  }
+
+  /** An offer dies; a session that lived here before goes on waiting for its client. */
+  expire(): void {
+    if (this.#core.confirmed) return;
+    if (!this.#core.everConfirmed) {
+      this.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client did not confirm the attach' });
+      return;
+    }
+    const carrierId = this.#core.carrierId;
+    if (carrierId === undefined) return;
+    this.#core.host.hangUp(carrierId, []);
+    this.carrierLost();
+  }
+
+  /** Stops emitting and feeding; the application is asked for a last snapshot until `deadline`. */
+  freeze(deadline: number, announce: boolean): void {
+    const already = this.#core.state === 'frozen';
+    this.#core.setState('freeze');
+    this.#core.timers.cancel('attach');
+    this.#core.timers.cancel('detached');
+    this.#core.timers.cancel('unprotect');
+    this.#core.timers.set('frozen', this.#core.now + this.#core.host.config.timers.frozenTimeoutMs);
+    if (announce && this.#core.carrierId !== undefined) {
+      this.#output.sendMaced(
+        'frozen',
+        encodePayload('frozen', { epoch: this.#core.highestEpoch, mac: NO_MAC }),
+        'frozen',
+      );
+    }
+    if (already) {
+      this.freezeReady();
+      return;
+    }
+    this.#core.host.emit({ type: 'frozen', session: this.#core.session });
+    if (this.#core.applicationGone) this.freezeReady();
+    else this.#core.host.emit({ type: 'exportDue', session: this.#core.session, reason: 'freeze', deadline });
+  }
+
+  /** Nothing more comes from the application: the hand-over, or DETACHED, may go on. */
+  freezeReady(): void {
+    if (this.#core.state !== 'frozen') return;
+    if (this.#core.detach) {
+      this.#core.detach.ready = true;
+      this.#core.snapshots.force();
+      this.#cadence.pump();
+      this.#core.touch();
+      return;
+    }
+    this.#core.host.freezeReady(this.#core.session);
+  }
+
+  /** The session lives at `to` now. */
+  release(to: string): void {
+    this.#core.setState('release');
+    const carrierId = this.#core.carrierId;
+    this.#core.carrierId = undefined;
+    this.#core.timers.clear();
+    if (carrierId !== undefined) this.#core.host.hangUp(carrierId, []);
+    if (!this.#core.applicationGone) this.#core.host.emit({ type: 'moved', session: this.#core.session, to });
+    this.#core.host.ended(this.#core.session, to);
+  }
+
+  /** An attach nobody confirmed, or a copy the client left behind: nothing of it may go on. */
+  abandon(failure: Failure): void {
+    this.#end.finish(failure, [], false);
+  }
+
+  carrierLost(): void {
+    this.#core.carrierId = undefined;
+    this.#core.control.length = 0;
+    if (this.#core.state === 'ended') return;
+    this.#core.setState('carrierLost');
+    this.#core.timers.cancel('ack');
+    if (this.#core.everConfirmed && this.#core.state !== 'frozen')
+      this.#core.timers.set('detached', this.#core.now + this.#core.host.config.timers.detachedTimeoutMs);
+    this.#core.host.emit({ type: 'detached', session: this.#core.session });
+    this.#core.touch();
+  }
+}

@@ -1,0 +1,247 @@
+/**
+ * When a session at a server asks for snapshots and sends them (protocol.md §7.2), and what it does when its client can't
+ * go on without one (§6.4). Which point travels is snapshot-sender.ts; what blocks the client is protection.ts.
+ */
+import { Delivery, UnprotectedReason, encodeFrame } from '../wire/index.ts';
+import type { ExportReason } from './server-events.ts';
+import type { SnapshotPoint } from './server-streams.ts';
+import type { SessionCore } from './session-core.ts';
+import type { SessionOutput } from './session-output.ts';
+import type { TicketHead } from './ticket.ts';
+
+/** IV and tag of a sealed body (protocol.md §8.4). */
+const SEAL_OVERHEAD_BYTES = 28;
+
+export class SnapshotCadence {
+  readonly #core: SessionCore;
+  readonly #output: SessionOutput;
+  #exportWanted: ExportReason | undefined;
+  #dataBytesAtNewest: number;
+
+  constructor(core: SessionCore, output: SessionOutput) {
+    this.#core = core;
+    this.#output = output;
+    this.#dataBytesAtNewest = core.dataBytes;
+  }
+
+  /**
+   * A snapshot at (input, output), both session offsets without FINs. Throws `RangeError` when `output` is not what
+   * `write` took, or `input` is above what was handed out or below the last snapshot's.
+   */
+  exportState(options: { state: Uint8Array; input: number; output: number }): void {
+    if (this.#core.state === 'ended') return;
+    const { state, input, output } = options;
+    const last = this.#core.snapshots.newest;
+    if (output !== this.#core.streams.produced)
+      throw new RangeError(`snapshot at output ${output}, but the core has ${this.#core.streams.produced}`);
+    const lastInput = last.input - (last.inputFinished ? 1 : 0);
+    if (input > this.#core.received || input < lastInput)
+      throw new RangeError(`snapshot at input ${input}, not in ${lastInput} … ${this.#core.received}`);
+    if (state.byteLength > this.#core.host.config.limits.maxStateBytes)
+      throw new RangeError(
+        `state of ${state.byteLength} bytes is over the limit of ${this.#core.host.config.limits.maxStateBytes}`,
+      );
+    const inputFinished = this.#core.finConsumed && input === this.#core.streams.receive.finOffset;
+    const point: SnapshotPoint = {
+      epoch: this.#core.epoch,
+      k: this.#core.k + 1,
+      input: input + (inputFinished ? 1 : 0),
+      output: this.#core.streams.outputNext,
+      inputFinished,
+      outputFinished: this.#core.streams.finished,
+      state: state.slice(),
+      schema: this.#core.host.config.schema,
+    };
+    this.#core.k = point.k;
+    this.#core.protection.exported();
+    this.#core.snapshots.offer(point, this.#core.streams.send.credit);
+    this.#dataBytesAtNewest = this.#core.dataBytes;
+    this.#core.streams.trimLog(input);
+    this.#exportWanted = undefined;
+    this.#core.timers.cancel('unprotect');
+    this.pump();
+  }
+
+  /** No snapshot follows the last `exportDue`. */
+  exportDeclined(options: { hasExporter: boolean }): void {
+    this.#exportWanted = undefined;
+    this.#core.protection.declined(options.hasExporter);
+    this.#dataBytesAtNewest = this.#core.dataBytes; // ask again after as much again
+    if (this.#hasUncommitted)
+      this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
+    this.checkBlocked();
+  }
+
+  /** The client has another ticket. */
+  covered(): void {
+    if (this.#core.protection.covered()) {
+      this.#output.queue(
+        encodeFrame('protected', {
+          epoch: this.#core.snapshots.covered.epoch,
+          k: this.#core.snapshots.covered.k,
+        }),
+      );
+      this.#core.host.emit({ type: 'protected', session: this.#core.session });
+    }
+    this.#core.timers.cancel('unprotect');
+    this.pump();
+    this.checkBlocked();
+  }
+
+  /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
+  progress(): void {
+    if (this.#core.state !== 'active' || this.#core.applicationGone) {
+      this.#core.touch();
+      return;
+    }
+    // Whether output must wait for snapshots at all is to be known before the client waits for one.
+    const isUnknown = this.#core.protection.isExporterUnknown && this.#hasUncommitted;
+    if (
+      isUnknown ||
+      this.#core.snapshots.exportDue(this.#core.now, this.#core.dataBytes, this.#dataBytesAtNewest)
+    )
+      this.want('cadence');
+    else
+      this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
+    this.checkBlocked();
+    this.pump();
+  }
+
+  /** A snapshot is due by time. */
+  intervalPassed(): void {
+    if (this.#core.state !== 'active' || this.#core.applicationGone) return;
+    if (this.#core.dataBytes > this.#dataBytesAtNewest || this.#hasUncommitted) this.want('cadence');
+    this.pump();
+    if (this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind)
+      this.#core.streams.shrink();
+  }
+
+  want(reason: ExportReason): void {
+    if (this.#exportWanted !== undefined && reason !== 'end') return;
+    this.#exportWanted = reason;
+    this.#core.host.emit({ type: 'exportDue', session: this.#core.session, reason, deadline: undefined });
+  }
+
+  /** Seals and sends the newest point when it is due. An unconfirmed attach writes no ticket. */
+  pump(): void {
+    this.#core.touch();
+    if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
+    if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
+    if (!this.#core.snapshots.sendDue(this.#core.now, this.#core.dataBytes, this.#core.streams.send.credit)) {
+      const dueAt = this.#core.snapshots.dueAt;
+      if (dueAt !== undefined) this.#core.timers.start('snapshot', dueAt);
+      return;
+    }
+    const point = this.#core.snapshots.begin(
+      this.#core.now,
+      this.#core.dataBytes,
+      this.#core.streams.send.credit,
+    );
+    if (point.state.byteLength + SEAL_OVERHEAD_BYTES > this.#core.maxBodyBytes) {
+      this.#core.snapshots.refuse(point);
+      this.checkBlocked();
+      return;
+    }
+    this.#core.host.crypto.ask(
+      { op: 'seal', head: this.ticketHead(point), body: point.state },
+      ({ head, body }) => {
+        this.#core.snapshots.sealed(point, head, body);
+        this.#core.touch();
+      },
+    );
+  }
+
+  /** The newest point is sealed again and sent again: its ticket is getting old, or its key is. */
+  refreshTicket(): void {
+    this.#core.snapshots.refresh();
+    this.#core.timers.set('ticket', this.#core.now + this.#core.host.config.timers.ticketLifetimeMs / 2);
+    this.pump();
+  }
+
+  /** The plaintext of a ticket for `point`. */
+  ticketHead(point: SnapshotPoint): TicketHead {
+    const { config } = this.#core.host;
+    return {
+      sessionId: this.#core.sessionId,
+      secret: this.#core.secret,
+      epoch: point.epoch,
+      k: point.k,
+      input: point.input,
+      output: point.output,
+      inputFinished: point.inputFinished,
+      outputFinished: point.outputFinished,
+      delivery: config.delivery,
+      schema: point.schema,
+      service: this.#core.service,
+      server: config.name,
+      host: config.host,
+      port: config.port,
+      bodyHash: new Uint8Array(32),
+      bodyBytes: 0,
+      expiresAt: Math.floor(config.wallClock() + config.timers.ticketLifetimeMs),
+    };
+  }
+
+  /** The client can't go on without a snapshot (protocol.md §6.4): ask for one, and where none comes, degrade. */
+  checkBlocked(): void {
+    if (this.#core.state !== 'active' || this.#core.carrierId === undefined || this.#core.applicationGone)
+      return;
+    if (!this.#core.protection.isBlocked) {
+      this.#core.timers.cancel('unprotect');
+      if (
+        this.#core.protection.isUnderPressure &&
+        this.#exportWanted === undefined &&
+        this.#core.dataBytes > this.#dataBytesAtNewest
+      )
+        this.#pressure();
+      return;
+    }
+    if (this.#core.protection.isCoverComing) {
+      this.#core.snapshots.force();
+      this.pump();
+      return;
+    }
+    if (this.#core.protection.isHopeless) this.#degrade();
+    else {
+      this.#pressure();
+      this.#core.timers.start('unprotect', this.#core.now + this.#core.host.config.timers.unprotectAfterMs);
+    }
+  }
+
+  #pressure(): void {
+    this.#core.snapshots.force();
+    if (this.#core.dataBytes > this.#dataBytesAtNewest) this.want('pressure');
+    this.pump();
+  }
+
+  /** `commit` mode: output waits for a snapshot, which the application has not made yet. */
+  get #hasUncommitted(): boolean {
+    return (
+      this.#core.host.config.delivery === Delivery.Commit &&
+      this.#core.streams.outputNext > this.#core.snapshots.newest.output &&
+      !this.#core.protection.neverExports
+    );
+  }
+
+  /** The client has been blocked for as long as it may be. */
+  blockedTooLong(): void {
+    if (this.#core.protection.isBlocked && !this.#core.protection.isCoverComing) this.#degrade();
+  }
+
+  #degrade(): void {
+    const wasProtected = this.#core.protection.isProtected;
+    this.#core.protection.degrade();
+    this.#core.timers.cancel('unprotect');
+    this.#output.queue(this.#core.protection.frame(this.#core.epoch));
+    if (wasProtected) this.tellUnprotected();
+    this.#core.touch();
+  }
+
+  tellUnprotected(): void {
+    const reason =
+      this.#core.protection.reason === UnprotectedReason.NoExport
+        ? 'the application exports no state'
+        : 'the state is too large for the client';
+    this.#core.host.emit({ type: 'unprotected', session: this.#core.session, reason });
+  }
+}
