@@ -6,9 +6,24 @@
  * it answers undefined, `pollTransmit` (once a tick is enough) until it answers undefined, and `handleTimeout` at
  * `pollTimeout`. Frames of a carrier for which `isBusy` answers true wait. `now` is milliseconds of a monotonic clock.
  */
-import { NO_MAC, OriginState, ProtocolError, WireCode, encodeFrame, encodePayload, errorCodeOf, framePayload, macedPart, toHex, withMac, type Delivery, type Cause } from '../wire/index.ts';
+import {
+  NO_MAC,
+  OriginState,
+  ProtocolError,
+  WireCode,
+  encodeFrame,
+  encodePayload,
+  errorCodeOf,
+  framePayload,
+  macedPart,
+  toHex,
+  withMac,
+  type Cause,
+  type Delivery,
+  type Frame,
+} from '../wire/index.ts';
 import type { Challenge } from './candidate-race.ts';
-import { ClientCore, type ClientSessionConfig } from './client-core.ts';
+import { ClientCore, type ClientSessionConfig, type Timer } from './client-core.ts';
 import type { Candidate, CarrierFailure, ClientEvent, Failure, Incoming, Transmit } from './client-events.ts';
 import { ClientFrames } from './client-frames.ts';
 import { Migration } from './client-migration.ts';
@@ -112,7 +127,8 @@ export class ClientSession {
     if (this.#core.destroyed || this.#core.state === 'closed') return;
     this.#core.streams.receive.consume(bytes);
     if (this.#core.streams.receive.ackDue) this.#core.ackNow = true;
-    else if (this.#core.streams.receive.ackPending) this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
+    else if (this.#core.streams.receive.ackPending)
+      this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
   }
 
   /** The application is gone: what it wrote still goes out, then the session ends. */
@@ -173,7 +189,10 @@ export class ClientSession {
       this.#opening.failed(now, failure);
       return;
     }
-    if (this.#core.attempt?.outstanding?.ready.carrierId === carrierId && !this.#core.attempt.outstanding.inBand) {
+    if (
+      this.#core.attempt?.outstanding?.ready.carrierId === carrierId &&
+      !this.#core.attempt.outstanding.inBand
+    ) {
       this.#migration.attachFailed(now, failure);
     } else this.#core.race?.handleLost(now, carrierId, failure);
     if (this.#core.attachment?.carrierId === carrierId) this.#migration.attachmentLost(now, failure);
@@ -246,27 +265,40 @@ export class ClientSession {
     if (this.#core.opening?.used?.carrierId === carrierId) {
       if (frame.frame === 'support') this.#opening.handleSupport(carrierId, frame);
       else if (frame.frame === 'snapshot') this.#core.streams.tickets.accept(frame);
-      else if (frame.frame === 'refuse') this.#opening.failed(now, { code: errorCodeOf(frame.code), message: frame.message, reset: false }, frame.tryElsewhere);
+      else if (frame.frame === 'refuse')
+        this.#opening.failed(
+          now,
+          { code: errorCodeOf(frame.code), message: frame.message, reset: false },
+          frame.tryElsewhere,
+        );
       else throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before SUPPORT`);
       return;
     }
-    if (this.#core.attempt?.outstanding?.ready.carrierId === carrierId && this.#migration.handleAttachFrame(now, carrierId, frame)) return;
-    if (!isCurrent) throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} on a carrier that is not attached`);
+    if (
+      this.#core.attempt?.outstanding?.ready.carrierId === carrierId &&
+      this.#migration.handleAttachFrame(now, carrierId, frame)
+    )
+      return;
+    if (!isCurrent)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `${frame.frame.toUpperCase()} on a carrier that is not attached`,
+      );
     this.#frames.handle(now, carrierId, frame);
   }
 
-  // --- opening ---------------------------------------------------------------------------------------------------
-
   #handleChallenge(now: number, carrierId: number, frame: Frame<'challenge'>): void {
     const challenge = { serverName: frame.serverName, nonce: frame.nonce };
-    const ready = this.#core.opening?.used?.carrierId === carrierId ? this.#core.opening.used : this.#core.race?.find(carrierId);
+    const ready =
+      this.#core.opening?.used?.carrierId === carrierId
+        ? this.#core.opening.used
+        : this.#core.race?.find(carrierId);
     if (ready) ready.challenge = challenge;
-    else if (this.#core.attachment?.carrierId === carrierId && !this.#core.attachment.challenge) this.#core.attachment.challenge = challenge;
+    else if (this.#core.attachment?.carrierId === carrierId && !this.#core.attachment.challenge)
+      this.#core.attachment.challenge = challenge;
     else throw new ProtocolError(WireCode.Protocol, 'a second CHALLENGE');
     this.#advance(now);
   }
-
-  // --- migrating -------------------------------------------------------------------------------------------------
 
   /** A TRIGGER for this session, in-band or over a standby (paper §3.1, protocol.md §5.10). */
   handleTrigger(now: number, frame: Frame<'trigger'>): void {
@@ -277,7 +309,12 @@ export class ClientSession {
 
   handleTimeout(now: number): void {
     this.#core.now = now;
-    for (let timer = this.#core.timers.takeDue(now); timer !== undefined; timer = this.#core.timers.takeDue(now)) this.#handleTimer(now, timer);
+    for (
+      let timer = this.#core.timers.takeDue(now);
+      timer !== undefined;
+      timer = this.#core.timers.takeDue(now)
+    )
+      this.#handleTimer(now, timer);
   }
 
   #handleTimer(now: number, timer: Timer): void {
@@ -331,14 +368,20 @@ export class ClientSession {
   }
 
   #giveUp(): void {
-    const done = this.#core.streams.receive.finReceived && this.#core.streams.send.finished && this.#core.streams.send.acknowledged >= this.#core.streams.send.next;
+    const done =
+      this.#core.streams.receive.finReceived &&
+      this.#core.streams.send.finished &&
+      this.#core.streams.send.acknowledged >= this.#core.streams.send.next;
     const because = this.#core.lostBecause;
     const last = this.#core.attempt?.lastFailure;
     const verdict = this.#core.attempt?.verdict;
     this.#core.close(
       done || this.#core.destroyed
         ? undefined
-        : verdict ?? { code: because?.code ?? 'ECONNRESET', message: `${because?.message ?? 'the server is gone'}; no server took the session over${last ? ` (last: ${last.code} ${last.message})` : ''}` },
+        : (verdict ?? {
+            code: because?.code ?? 'ECONNRESET',
+            message: `${because?.message ?? 'the server is gone'}; no server took the session over${last ? ` (last: ${last.code} ${last.message})` : ''}`,
+          }),
     );
   }
 
@@ -379,7 +422,11 @@ export class ClientSession {
       then(undefined);
       return;
     }
-    const payload = encodePayload('standby', { service: this.#core.config.service, head: ticket.head, mac: NO_MAC });
+    const payload = encodePayload('standby', {
+      service: this.#core.config.service,
+      head: ticket.head,
+      mac: NO_MAC,
+    });
     const data = [new TextEncoder().encode(challenge.serverName), challenge.nonce, macedPart(payload)];
     this.#core.crypto.ask({ op: 'mac', secret: this.#core.secret, label: 'standby', data }, ({ mac }) => {
       then(framePayload('standby', withMac(payload, mac)));

@@ -1,0 +1,422 @@
+/**
+ * How a session moves: from the decision to ACCEPT, or back to the server it came from (protocol.md §10.4, §10.6, §10.7).
+ * Whoever wants a migration calls `begin`; a carrier's loss is told with `attachmentLost` or `attachFailed`.
+ */
+import {
+  ATTACH_ID_BYTES,
+  CAUSE_NAME,
+  Cause,
+  NO_MAC,
+  OriginState,
+  ProtocolError,
+  SOURCE_NAME,
+  Source,
+  WireCode,
+  encodePayload,
+  errorCodeOf,
+  framePayload,
+  macedPart,
+  withMac,
+  type Frame,
+} from '../wire/index.ts';
+import { CandidateRace, sameAddress, type ReadyCarrier } from './candidate-race.ts';
+import { Attempt, orderCandidates, type Outstanding } from './client-attempt.ts';
+import type { ClientCore } from './client-core.ts';
+import type { Candidate, CarrierFailure, Failure } from './client-events.ts';
+import { assert } from './state-table.ts';
+
+/** ACCEPTs in one migration that the client may find out of date by the time they come, before it asks elsewhere. */
+const MAX_OBJECTIONS = 3;
+
+export class Migration {
+  readonly #core: ClientCore;
+  readonly #standbys = new Set<string>();
+  /** When the session began to migrate, as far back as the budget looks. */
+  #times: number[] = [];
+  #starts = 0;
+
+  constructor(core: ClientCore) {
+    this.#core = core;
+  }
+
+  /** A standby to that address is ready, or no longer: it orders the candidates. */
+  handleStandby(address: { host: string; port: number }, ready: boolean): void {
+    const key = `${address.host}:${address.port}`;
+    if (ready) this.#standbys.add(key);
+    else this.#standbys.delete(key);
+  }
+
+  /** Leaves the present server, or finds another after its carrier was lost. */
+  begin(now: number, cause: Cause, target: Candidate | undefined, originState: OriginState): void {
+    const attachment = this.#core.attachment;
+    assert(attachment !== undefined, 'a migration needs a session');
+    const mustSucceed = this.#core.state === 'recovering';
+    if (!mustSucceed) this.#core.setState('migrate');
+    const from = attachment.server;
+    const unplanned = cause === Cause.CarrierLost || cause === Cause.Stall;
+    this.#starts += 1;
+    this.#core.attempt = new Attempt({
+      cause,
+      from,
+      target,
+      now,
+      detectMs: unplanned ? now - this.#core.vitals.lastAliveAt : 0,
+      mustSucceed,
+      originState,
+      host: this.#core.raceHost,
+      staggerMs: this.#core.config.timers.raceStaggerMs,
+      order: this.#order(from, target, originState === OriginState.Dead, !mustSucceed),
+    });
+    this.#times.push(now);
+    this.#core.events.push({
+      type: 'migrating',
+      cause: CAUSE_NAME[cause],
+      from: from.name,
+      to: target?.name,
+    });
+    this.#core.attempt.race.advance(now);
+    this.advance(now);
+  }
+
+  #order(from: Candidate, target: Candidate | undefined, originDead: boolean, planned: boolean): Candidate[] {
+    const order = orderCandidates({
+      servers: this.#core.servers,
+      from,
+      target,
+      originDead,
+      hasStandby: (candidate) => this.#standbys.has(`${candidate.host}:${candidate.port}`),
+      start: (this.#core.config.sessionId[0] as number) + this.#starts,
+    });
+    // A planned migration without a target means "elsewhere"; only a stall may end on a fresh carrier to the same server.
+    return planned && order.length > 1 ? order.filter((candidate) => !sameAddress(candidate, from)) : order;
+  }
+
+  /** Hysteresis: detectors may move a session only so often, and each time they wait longer. */
+  withinBudget(now: number): boolean {
+    this.#times = this.#times.filter((at) => now - at < this.#core.config.timers.migrationBudgetMs);
+    const recent = this.#times.length;
+    const last = this.#times[recent - 1];
+    if (recent >= this.#core.config.limits.migrationBudget) return false;
+    return last === undefined || now - last >= 250 * 2 ** recent;
+  }
+
+  /** Does whatever can be done next: use a carrier that is ready, or give up, or try again later. */
+  advance(now: number): void {
+    const attempt = this.#core.attempt;
+    if (!attempt || attempt.outstanding || attempt.detaching) return;
+    const ready = attempt.race.take(false);
+    if (ready) {
+      this.#sendMigrate(now, attempt, ready, false);
+      return;
+    }
+    this.#core.armRace(attempt.race);
+    if (!attempt.race.isExhausted) {
+      // A carrier that connects but never answers the preface must not hold the session up.
+      this.#core.timers.start('attach', now + this.#core.config.timers.attachTimeoutMs);
+      return;
+    }
+    this.#core.timers.cancel('attach');
+    if (!attempt.mustSucceed) this.#giveBack(now, attempt);
+    else if (!this.#core.timers.has('retry')) {
+      const { retryMinMs, retryMaxMs, giveUpSingleServerMs } = this.#core.config.timers;
+      // A single server gets little time to come back: the pauses between two looks must not use it up.
+      const longest =
+        this.#core.servers.length < 2 ? Math.min(retryMaxMs, giveUpSingleServerMs / 10) : retryMaxMs;
+      const pause = Math.min(longest, retryMinMs * 2 ** Math.min(attempt.rounds, 16));
+      attempt.rounds += 1;
+      this.#core.timers.set('retry', now + pause);
+    }
+  }
+
+  #sendMigrate(now: number, attempt: Attempt, ready: ReadyCarrier, inBand: boolean): void {
+    const challenge = ready.challenge;
+    assert(challenge !== undefined && this.#core.secret !== undefined, 'MIGRATE needs a challenge');
+    this.#core.askedEpoch += 1;
+    const attachId = this.#core.config.random(ATTACH_ID_BYTES);
+    const outstanding = attempt.expect(ready, this.#core.askedEpoch, attachId, inBand, now);
+    if (attempt.originState === OriginState.Unknown && challenge.serverName !== attempt.from.name)
+      attempt.mayHaveFrozen = true;
+    const payload = encodePayload('migrate', {
+      service: this.#core.config.service,
+      ...this.#core.streams.position(),
+      epoch: this.#core.askedEpoch,
+      attachId,
+      origin: attempt.from.name,
+      originState: attempt.originState,
+      cause: attempt.cause,
+      budgetMs: this.#core.config.timers.attachTimeoutMs,
+      mac: NO_MAC,
+    });
+    this.#core.timers.cancel('race');
+    this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
+    const data = [new TextEncoder().encode(challenge.serverName), challenge.nonce, macedPart(payload)];
+    this.#core.crypto.ask({ op: 'mac', secret: this.#core.secret, label: 'migrate', data }, ({ mac }) => {
+      if (this.#core.attempt?.outstanding !== outstanding) return;
+      outstanding.sent = true;
+      this.#core.queue(ready.carrierId, framePayload('migrate', withMac(payload, mac)));
+    });
+  }
+
+  /** Frames on the carrier of an outstanding attach. Answers false for those that belong to the session itself. */
+  handleAttachFrame(now: number, carrierId: number, frame: Frame): boolean {
+    const attempt = this.#core.attempt as Attempt;
+    const outstanding = attempt.outstanding as Outstanding;
+    switch (frame.frame) {
+      case 'progress':
+        if (frame.epoch === outstanding.epoch && outstanding.extensionsLeft > 0) {
+          outstanding.extensionsLeft -= 1;
+          this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
+        }
+        return true;
+      case 'needBody':
+        if (frame.epoch === outstanding.epoch)
+          for (const body of this.#core.streams.bodyFrames(outstanding.epoch))
+            this.#core.queue(carrierId, body);
+        return true;
+      case 'refuse':
+        if (frame.epoch !== outstanding.epoch && frame.epoch !== 0) return true;
+        this.#refused(now, attempt, outstanding, frame);
+        return true;
+      case 'accept':
+        if (frame.epoch !== outstanding.epoch) return true;
+        this.#core.verified(carrierId, 'accept', frame, [outstanding.attachId], () => {
+          if (this.#core.attempt?.outstanding === outstanding)
+            this.#accepted(this.#core.now, attempt, outstanding, frame);
+        });
+        return true;
+      default:
+        if (outstanding.inBand) return false;
+        throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before ACCEPT`);
+    }
+  }
+
+  #refused(now: number, attempt: Attempt, outstanding: Outstanding, frame: Frame<'refuse'>): void {
+    const failure = { code: errorCodeOf(frame.code), message: frame.message };
+    attempt.lastFailure = failure;
+    if (frame.code === WireCode.OriginUnreachable && !outstanding.inBand) {
+      attempt.outstanding = undefined;
+      this.#core.hangUp(outstanding.ready.carrierId);
+      this.#originUnreachable(now, attempt, outstanding.ready.candidate);
+      return;
+    }
+    if (frame.code === WireCode.Unprotected) attempt.verdict = failure;
+    if (!frame.tryElsewhere && attempt.mustSucceed) {
+      this.#core.close(this.#core.destroyed && frame.code === WireCode.SessionEnded ? undefined : failure);
+      return;
+    }
+    this.attachFailed(now, failure);
+    this.advance(now);
+  }
+
+  /** The destination can't reach the origin. If we can, it hands the session to us; if not, our ticket must do. */
+  #originUnreachable(now: number, attempt: Attempt, candidate: Candidate): void {
+    if (!this.#core.attachment || attempt.mustSucceed || !this.#core.secret) {
+      attempt.originState = OriginState.Dead;
+      attempt.race.again(candidate);
+      attempt.race.advance(now);
+      this.advance(now);
+      return;
+    }
+    attempt.detaching = candidate;
+    this.#core.attachment.suspended = true;
+    this.#core.askedEpoch += 1;
+    this.#core.timers.cancel('attach');
+    this.#core.timers.set('detach', now + this.#core.config.timers.detachTimeoutMs);
+    this.#core.sendMaced(
+      this.#core.attachment.carrierId,
+      'detach',
+      encodePayload('detach', { epoch: this.#core.askedEpoch, mac: NO_MAC }),
+      'detach',
+    );
+  }
+
+  /** DETACHED came: the origin has let go of the session, and the candidate that could not reach it is asked again. */
+  handleDetached(now: number): void {
+    const attempt = this.#core.attempt;
+    if (!attempt?.detaching) return;
+    this.#core.timers.cancel('detach');
+    attempt.originState = OriginState.Detached;
+    attempt.race.again(attempt.detaching);
+    attempt.detaching = undefined;
+    attempt.race.advance(now);
+    this.advance(now);
+  }
+
+  #accepted(now: number, attempt: Attempt, outstanding: Outstanding, accept: Frame<'accept'>): void {
+    const resumed = accept.source === Source.Resume;
+    const objection = this.#core.streams.objection(accept, resumed);
+    if (objection !== undefined) {
+      this.attachFailed(now, { code: 'ERR_GODWIT_STALE_POINT', message: objection });
+      attempt.objections += 1;
+      if (attempt.objections <= MAX_OBJECTIONS) {
+        attempt.race.again(outstanding.ready.candidate);
+        attempt.race.advance(now);
+      }
+      this.advance(now);
+      return;
+    }
+    const old = this.#core.attachment;
+    if (old && old.carrierId !== outstanding.ready.carrierId) this.#core.hangUp(old.carrierId);
+    this.#core.setState('accept');
+    this.#core.attempt = undefined;
+    this.#core.lostBecause = undefined;
+    attempt.race.end();
+    this.#core.streams.adopt(accept, resumed);
+    const server = { ...outstanding.ready.candidate, name: outstanding.ready.challenge?.serverName ?? '' };
+    this.#core.attachment = {
+      carrierId: outstanding.ready.carrierId,
+      epoch: accept.epoch,
+      server,
+      challenge: outstanding.ready.challenge,
+      suspended: false,
+    };
+    for (const timer of ['attach', 'race', 'retry', 'giveUp', 'detach'] as const)
+      this.#core.timers.cancel(timer);
+    const confirm = encodePayload('confirm', { epoch: accept.epoch, attachId: accept.attachId, mac: NO_MAC });
+    this.#core.sendMaced(outstanding.ready.carrierId, 'confirm', confirm, 'confirm', [accept.payload]);
+    this.#core.ackNow = true;
+    this.#core.closeSent = false;
+    this.#core.vitals.attached(now);
+    this.#core.armDetect(now);
+    const report = {
+      cause: attempt.causeName,
+      from: attempt.from.name,
+      to: server.name,
+      source: SOURCE_NAME[accept.source as Source] ?? 'ticket',
+      epoch: accept.epoch,
+      attempts: attempt.attempts,
+      phases: {
+        detect: attempt.detectMs,
+        connect: outstanding.sentAt - attempt.startedAt,
+        attach: now - outstanding.sentAt,
+        firstByte: undefined,
+      },
+      blackoutMs: undefined,
+    };
+    if (!outstanding.inBand) {
+      this.#core.report = report;
+      this.#core.reportAcceptedAt = now;
+      this.#core.events.push({ type: 'migrated', report });
+    }
+    if (this.#core.pendingReset) this.#core.sendReset();
+  }
+
+  /** The MIGRATE that is out came to nothing. */
+  attachFailed(now: number, failure: Failure): void {
+    const attempt = this.#core.attempt;
+    const outstanding = attempt?.outstanding;
+    if (!attempt || !outstanding) return;
+    attempt.outstanding = undefined;
+    attempt.lastFailure = failure;
+    attempt.race.note(failure);
+    this.#core.timers.cancel('attach');
+    if (outstanding.inBand) {
+      // Even the origin does not take the session back: its carrier is of no more use.
+      this.#core.hangUp(outstanding.ready.carrierId);
+      this.attachmentLost(now, { ...failure, reset: false });
+      return;
+    }
+    this.#core.hangUp(outstanding.ready.carrierId);
+    attempt.race.advance(now);
+  }
+
+  /** A planned migration failed: the session stays at its origin, which may have been frozen meanwhile (invariant I6). */
+  #giveBack(now: number, attempt: Attempt): void {
+    attempt.race.end();
+    this.#core.attempt = undefined;
+    this.#core.timers.cancel('race');
+    this.#core.timers.cancel('attach');
+    this.#core.timers.cancel('retry');
+    this.#core.setState('giveBack');
+    const failure = attempt.lastFailure ??
+      attempt.race.lastFailure ?? {
+        code: 'ERR_GODWIT_NO_SERVER',
+        message: 'no other server could be reached',
+      };
+    this.#core.events.push({ type: 'migrationFailed', cause: attempt.causeName, failure });
+    this.#core.armDetect(now);
+    if (attempt.mayHaveFrozen || this.#core.attachment?.suspended) this.thaw(now);
+  }
+
+  /** In-band MIGRATE: only an authenticated attach with a higher epoch thaws a frozen origin. */
+  thaw(now: number): void {
+    const attachment = this.#core.attachment;
+    if (!attachment?.challenge) return;
+    this.#core.setState('migrate');
+    attachment.suspended = true;
+    const attempt = new Attempt({
+      cause: Cause.Application,
+      from: attachment.server,
+      target: attachment.server,
+      now,
+      detectMs: 0,
+      mustSucceed: false,
+      originState: OriginState.Unknown,
+      host: this.#core.raceHost,
+      staggerMs: this.#core.config.timers.raceStaggerMs,
+      order: [],
+    });
+    this.#core.attempt = attempt;
+    this.#sendMigrate(
+      now,
+      attempt,
+      { carrierId: attachment.carrierId, candidate: attachment.server, challenge: attachment.challenge },
+      true,
+    );
+  }
+
+  /** The carrier the session lived on is gone: from here on it must be attached somewhere. */
+  attachmentLost(now: number, failure: CarrierFailure): void {
+    const attachment = this.#core.attachment;
+    if (!attachment) return;
+    this.#core.lostBecause = failure;
+    this.#core.timers.cancel('ack');
+    this.#core.timers.cancel('detect');
+    this.#core.outbox.delete(attachment.carrierId);
+    if (this.#core.closeSent && this.#core.streams.send.acknowledged >= this.#core.streams.send.next) {
+      this.#core.close(undefined);
+      return;
+    }
+    const single = this.#core.servers.length < 2;
+    this.#core.timers.start(
+      'giveUp',
+      now +
+        (single ? this.#core.config.timers.giveUpSingleServerMs : this.#core.config.timers.giveUpTimeoutMs),
+    );
+    const attempt = this.#core.attempt;
+    this.#core.setState('carrierLost');
+    if (attempt) {
+      attempt.mustSucceed = true;
+      if (failure.reset) attempt.originState = OriginState.Dead;
+      if (attempt.detaching) {
+        attempt.race.again(attempt.detaching);
+        attempt.detaching = undefined;
+        this.#core.timers.cancel('detach');
+      }
+      if (attempt.outstanding?.inBand) {
+        attempt.outstanding = undefined;
+        this.#core.timers.cancel('attach');
+      }
+      if (attempt.race.isExhausted && !attempt.outstanding) this.newRound(now, attempt);
+      return;
+    }
+    this.begin(now, Cause.CarrierLost, undefined, failure.reset ? OriginState.Dead : OriginState.Unknown);
+  }
+
+  /** Asks all candidates once more. */
+  newRound(now: number, attempt: Attempt): void {
+    attempt.race.end();
+    attempt.race = new CandidateRace(
+      this.#core.raceHost,
+      this.#core.config.timers.raceStaggerMs,
+      this.#order(
+        attempt.from,
+        attempt.rounds === 0 ? attempt.target : undefined,
+        attempt.originState === OriginState.Dead,
+        false,
+      ),
+    );
+    attempt.race.advance(now);
+    this.advance(now);
+  }
+}

@@ -1,0 +1,153 @@
+/** How a session comes to be: a race of carriers, OPEN on the first that is ready, SUPPORT (protocol.md §10.1, §10.4). */
+import {
+  INITIAL_CREDIT_BYTES,
+  NONCE_BYTES,
+  ProtocolError,
+  WireCode,
+  concatBytes,
+  encodePayload,
+  framePayload,
+  type Delivery,
+  type Frame,
+} from '../wire/index.ts';
+import { CandidateRace, type ReadyCarrier } from './candidate-race.ts';
+import type { ClientCore, OpeningState } from './client-core.ts';
+import type { CarrierFailure } from './client-events.ts';
+import type { Triggers } from './client-triggers.ts';
+import { assert } from './state-table.ts';
+
+export class Opening {
+  readonly #core: ClientCore;
+  readonly #triggers: Triggers;
+
+  constructor(core: ClientCore, triggers: Triggers, now: number) {
+    this.#core = core;
+    this.#triggers = triggers;
+    const race = new CandidateRace(core.raceHost, core.config.timers.raceStaggerMs, core.servers);
+    core.opening = {
+      race,
+      used: undefined,
+      payload: new Uint8Array(0),
+      nonce: new Uint8Array(0),
+      failure: undefined,
+    };
+    race.advance(now);
+    core.armRace(race);
+  }
+
+  /** Does whatever can be done next: sends OPEN on a carrier that is ready, or gives up. */
+  advance(now: number): void {
+    const opening = this.#core.opening;
+    if (!opening || opening.used) return;
+    const ready = opening.race.take(true);
+    if (ready) this.#sendOpen(now, ready);
+    else if (opening.race.isExhausted)
+      this.#core.close(
+        opening.race.lastFailure ??
+          opening.failure ?? { code: 'ECONNREFUSED', message: 'no server answered' },
+      );
+    else this.#core.armRace(opening.race);
+  }
+
+  #sendOpen(now: number, ready: ReadyCarrier): void {
+    const opening = this.#core.opening;
+    assert(opening !== undefined, 'OPEN outside of opening');
+    opening.used = ready;
+    opening.nonce = this.#core.config.random(NONCE_BYTES);
+    this.#core.askedEpoch = 1;
+    opening.payload = encodePayload('open', {
+      sessionId: this.#core.config.sessionId,
+      service: this.#core.config.service,
+      keyShare: this.#core.config.keyShare,
+      nonce: opening.nonce,
+      credit: this.#core.streams.receive.credit,
+      retainLimitBytes: this.#core.config.limits.retainLimitBytes,
+      maxBodyBytes: this.#core.config.limits.maxBodyBytes,
+      features: 0,
+    });
+    this.#core.queue(ready.carrierId, framePayload('open', opening.payload));
+    this.#core.streams.send.rewind(0, INITIAL_CREDIT_BYTES);
+    this.#core.timers.cancel('race');
+    this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
+  }
+
+  /** The answer to OPEN: both ends agree on the secret, which then proves the frame itself. */
+  handleSupport(carrierId: number, frame: Frame<'support'>): void {
+    const opening = this.#core.opening;
+    assert(opening?.used !== undefined, 'SUPPORT without OPEN');
+    if (frame.keyShare.byteLength !== 32 || frame.nonce.byteLength !== NONCE_BYTES)
+      throw new ProtocolError(WireCode.Protocol, 'SUPPORT without a key share');
+    if (!this.#core.streams.tickets.held)
+      throw new ProtocolError(WireCode.Protocol, 'SUPPORT without ticket 0');
+    const salt = concatBytes([opening.nonce, frame.nonce, this.#core.config.exporter ?? new Uint8Array(0)]);
+    this.#core.busy.add(carrierId);
+    this.#core.crypto.ask(
+      {
+        op: 'agree',
+        ourShare: this.#core.config.keyShare,
+        peerShare: frame.keyShare,
+        salt,
+        sessionId: this.#core.config.sessionId,
+      },
+      ({ secret }) => {
+        this.#core.busy.delete(carrierId);
+        if (this.#core.opening?.used?.carrierId !== carrierId) return;
+        if (!secret) {
+          this.#core.carrierErred(
+            this.#core.now,
+            carrierId,
+            new ProtocolError(WireCode.Unauthenticated, 'the server sent no valid key share', true),
+          );
+          return;
+        }
+        this.#core.secret = secret;
+        this.#core.verified(carrierId, 'support', frame, [opening.payload], () => {
+          this.#opened(this.#core.now, frame);
+        });
+      },
+    );
+  }
+
+  #opened(now: number, frame: Frame<'support'>): void {
+    const used = this.#core.opening?.used;
+    assert(used !== undefined && this.#core.secret !== undefined, 'opened twice');
+    const { race } = this.#core.opening as OpeningState;
+    this.#core.opening = undefined;
+    race.end();
+    this.#core.setState('support');
+    this.#core.timers.cancel('attach');
+    const server = { ...used.candidate, name: used.challenge?.serverName ?? used.candidate.name };
+    this.#core.attachment = {
+      carrierId: used.carrierId,
+      epoch: 1,
+      server,
+      challenge: used.challenge,
+      suspended: false,
+    };
+    this.#core.streams.setDelivery(frame.delivery as Delivery);
+    this.#core.streams.send.grant(frame.credit);
+    this.#core.takeServers(frame.servers);
+    this.#triggers.takeKey(frame);
+    this.#core.vitals.attached(now);
+    this.#core.armDetect(now);
+    this.#core.events.push({ type: 'connected', serverName: server.name });
+    if (this.#core.pendingReset) this.#core.sendReset();
+  }
+
+  /** The OPEN that is out came to nothing. */
+  failed(now: number, failure: CarrierFailure, tryElsewhere = true): void {
+    const opening = this.#core.opening;
+    assert(opening?.used !== undefined, 'no OPEN is out');
+    this.#core.hangUp(opening.used.carrierId);
+    opening.used = undefined;
+    opening.failure = failure;
+    this.#core.timers.cancel('attach');
+    if (!tryElsewhere) {
+      this.#core.close(failure);
+      return;
+    }
+    opening.race.note(failure);
+    opening.race.advance(now);
+    this.advance(now);
+  }
+}
