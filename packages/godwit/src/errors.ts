@@ -34,6 +34,8 @@ export const ERROR_CODES = {
   ERR_GODWIT_CARRIER_CLOSED: 'The carrier under the session was closed on this side.',
   ERR_GODWIT_CONSUMED_UNKNOWN:
     'A snapshot was exported without `bytesConsumed` where buffers of the application lie between socket and consumer.',
+  ERR_GODWIT_STATE_TOO_LARGE:
+    'A state is over `limits.maxStateBytes`; what the exporter answers then leaves the session unprotected.',
   ERR_GODWIT_EXPORT_INVALID: 'An exporter answered something that is no state, such as a promise.',
   ERR_GODWIT_UNSUPPORTED: 'An option or call of net that a migratory connection can not have.',
   ERR_GODWIT_MEMBERS: 'The list of members could not be read; it stays as it was.',

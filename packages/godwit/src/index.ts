@@ -20,6 +20,22 @@ export {
   setDefaultAutoSelectFamily,
   setDefaultAutoSelectFamilyAttemptTimeout,
 } from 'node:net';
+export type {
+  AddressInfo,
+  IpcNetConnectOpts,
+  IpcSocketConnectOpts,
+  ListenOptions,
+  LookupFunction,
+  NetConnectOpts,
+  OnReadOpts,
+  ServerOpts,
+  SocketAddressInitOptions,
+  SocketConnectOpts,
+  SocketConstructorOpts,
+  SocketReadyState,
+  TcpNetConnectOpts,
+  TcpSocketConnectOpts,
+} from 'node:net';
 
 /**
  * One end of a migratory connection; callable without `new`, as net's.
@@ -45,8 +61,9 @@ export { connect, createServer };
 export const createConnection = connect;
 
 /** net's own; a `BoundSocket` binds a TCP address, and is undefined where node has none. */
-const { BoundSocket, _createServerHandle, _normalizeArgs } = net as unknown as Record<string, unknown>;
-export { BoundSocket, _createServerHandle, _normalizeArgs };
+const { BoundSocket, _createServerHandle, _normalizeArgs, _setSimultaneousAccepts } =
+  net as unknown as Record<string, unknown>;
+export { BoundSocket, _createServerHandle, _normalizeArgs, _setSimultaneousAccepts };
 
 export { GodwitError, ERROR_CODES, type GodwitErrorCode, type SystemErrorPlace } from './errors.ts';
 export { KeyRing, type KeyInput } from './crypto/index.ts';
@@ -98,20 +115,5 @@ export {
 
 export { Cause, type CauseName, type ServerAddress, type SourceName } from './wire/index.ts';
 
-/** What `import net from 'godwit'` gives: all that node:net has, with the connections of this module. */
-export default {
-  ...net,
-  Socket,
-  Stream,
-  Server,
-  connect,
-  createConnection,
-  createServer,
-} as Omit<typeof net, 'Socket' | 'Stream' | 'Server' | 'connect' | 'createConnection' | 'createServer'> & {
-  Socket: typeof Socket;
-  Stream: typeof Stream;
-  Server: typeof Server;
-  connect: typeof connect;
-  createConnection: typeof connect;
-  createServer: typeof createServer;
-};
+/** What `import net from 'godwit'` gives: this module, with its types, as net's default export is net. */
+export * as default from './index.ts';

@@ -66,6 +66,7 @@ function catchInterrupts(interrupt: AbortController): () => number | undefined {
   };
   catchOne('SIGINT', 130);
   catchOne('SIGTERM', 143);
+  catchOne('SIGHUP', 129);
   return () => status;
 }
 

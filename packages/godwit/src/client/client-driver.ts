@@ -9,6 +9,7 @@ import {
   DEFAULT_CLIENT_TIMERS,
   defaultDetectors,
   type Candidate,
+  type Failure,
   type ClientEvent,
   type ClientTimers,
 } from '../session/index.ts';
@@ -142,13 +143,11 @@ export class ClientDriver implements SessionPort, HubMember {
     this.#session.reset(now());
     this.#driver.schedule();
   }
-  migrate(to: string | Candidate | undefined): void {
+  migrate(to: string | Candidate | undefined): Failure | undefined {
     const target = to === undefined ? undefined : this.#findServer(to);
     const started = this.#session.migrate(now(), { to: target, cause: Cause.Application });
     this.#driver.schedule();
-    if (started) return;
-    const failure = { code: 'ERR_GODWIT_BUSY', message: 'the session is moving already' };
-    process.nextTick(() => this.#listener.migrationFailed(failure));
+    return started ? undefined : { code: 'ERR_GODWIT_BUSY', message: 'the session is moving already' };
   }
   setReferenced(referenced: boolean): void {
     this.#referenced = referenced;

@@ -1,5 +1,6 @@
 /** Who is in the cluster: a list, a function or a DNS name, read again and again (protocol.md §9.5). */
 import { lookup } from 'node:dns/promises';
+import { argumentError } from '../errors.ts';
 import { encodeText, type ServerAddress } from '../wire/index.ts';
 
 /** How often a function or a DNS name is asked again, in milliseconds. Default of `refreshIntervalMs`. */
@@ -120,16 +121,32 @@ export class Members {
 export function parseMember(input: MemberInput): ServerAddress {
   const { name, host, port } = typeof input === 'string' ? splitAddress(input) : input;
   if (typeof host !== 'string' || host === '')
-    throw new TypeError(`a member needs a host: ${JSON.stringify(input)}`);
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_VALUE',
+      `a member needs a host: ${JSON.stringify(input)}`,
+    );
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw new RangeError(`the port of member ${host} is not in 1 … 65535: ${port}`);
+    throw argumentError(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `the port of member ${host} is not in 1 … 65535: ${port}`,
+    );
   }
   const member = { name: name ?? `${host.includes(':') ? `[${host}]` : host}:${port}`, host, port };
   if (encodeText(host).byteLength > MAX_HOST_BYTES) {
-    throw new RangeError(`the host of a member is longer than ${MAX_HOST_BYTES} bytes: ${host}`);
+    throw argumentError(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `the host of a member is longer than ${MAX_HOST_BYTES} bytes: ${host}`,
+    );
   }
   if (member.name === '' || encodeText(member.name).byteLength > MAX_NAME_BYTES) {
-    throw new RangeError(`a member needs a name of 1 … ${MAX_NAME_BYTES} bytes: ${member.name}`);
+    throw argumentError(
+      RangeError,
+      'ERR_OUT_OF_RANGE',
+      `a member needs a name of 1 … ${MAX_NAME_BYTES} bytes: ${member.name}`,
+    );
   }
   return member;
 }
@@ -138,7 +155,7 @@ export function parseMember(input: MemberInput): ServerAddress {
 function splitAddress(text: string): { name?: string; host: string; port: number } {
   const match = /^(?:\[(?<v6>[0-9a-fA-F:.%a-z]+)\]|(?<host>[^:[\]\s]+)):(?<port>\d{1,5})$/.exec(text);
   const { v6, host, port } = match?.groups ?? {};
-  if (port === undefined) throw new TypeError(`not a host:port: ${text}`);
+  if (port === undefined) throw argumentError(TypeError, 'ERR_INVALID_ARG_VALUE', `not a host:port: ${text}`);
   return { host: v6 ?? host ?? '', port: Number(port) };
 }
 

@@ -1,5 +1,6 @@
 /** The keys that make servers a cluster (protocol.md §8.1): whoever has them can read and forge every ticket. */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { argumentError } from '../errors.ts';
 import { inspect } from 'node:util';
 import { encodeText, toHex } from '../wire/index.ts';
 import { hkdf, hkdfExpand, hkdfExtract, sha256 } from './hmac.ts';
@@ -69,8 +70,11 @@ export class KeyRing {
 
   /** Throws `RangeError` without a key or with more than `MAX_KEYS`, `TypeError` on a malformed one. */
   constructor(keys: KeyInput | readonly KeyInput[]) {
+    if (typeof keys !== 'string' && !(keys instanceof Uint8Array) && !Array.isArray(keys))
+      throw argumentError(TypeError, 'ERR_INVALID_ARG_TYPE', 'keys are a key or a list of keys');
     const inputs = typeof keys === 'string' || keys instanceof Uint8Array ? [keys] : keys;
-    if (inputs.length === 0) throw new RangeError('a key ring needs at least one key');
+    if (inputs.length === 0)
+      throw argumentError(RangeError, 'ERR_OUT_OF_RANGE', 'a key ring needs at least one key');
     this.#keys = [];
     for (const input of inputs) this.accept(input);
   }
@@ -127,7 +131,8 @@ export class KeyRing {
    * `RangeError` for the newest, which can not be retired.
    */
   retire(id: string): boolean {
-    if (id === this.newest.idText) throw new RangeError(`key ${id} is the one that seals: rotate first`);
+    if (id === this.newest.idText)
+      throw argumentError(RangeError, 'ERR_OUT_OF_RANGE', `key ${id} is the one that seals: rotate first`);
     const left = this.#keys.filter((key) => key.idText !== id);
     if (left.length === this.#keys.length) return false;
     this.#keys = left;
@@ -154,7 +159,8 @@ export class KeyRing {
 
   #insert(key: ClusterKey, at: number): string {
     if (this.#keys.some((known) => known.equals(key))) return key.idText;
-    if (this.#keys.length >= MAX_KEYS) throw new RangeError(`a key ring holds at most ${MAX_KEYS} keys`);
+    if (this.#keys.length >= MAX_KEYS)
+      throw argumentError(RangeError, 'ERR_OUT_OF_RANGE', `a key ring holds at most ${MAX_KEYS} keys`);
     this.#keys = this.#keys.toSpliced(at, 0, key);
     this.#changed();
     return key.idText;
@@ -177,7 +183,9 @@ function parseKey(input: KeyInput): Buffer {
     bytes = Buffer.from(input.trim(), 'base64');
   }
   if (bytes?.byteLength !== CLUSTER_KEY_BYTES) {
-    throw new TypeError(
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_VALUE',
       `a cluster key is ${CLUSTER_KEY_BYTES} bytes: a Uint8Array, 64 hexadecimal digits or 43 characters of base64`,
     );
   }

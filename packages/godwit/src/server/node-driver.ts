@@ -15,7 +15,7 @@ import {
 import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
 import { Deadline, now } from '../socket/timers.ts';
-import { FrameDecoder, type PeerFrame, type ServerAddress } from '../wire/index.ts';
+import { FrameDecoder, WireCode, type PeerFrame, type ServerAddress } from '../wire/index.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { ServerSessionPort } from './session-port.ts';
 
@@ -289,7 +289,14 @@ export class NodeDriver {
     if (port === undefined)
       throw new GodwitError('ERR_GODWIT_INTERNAL', 'a socket that does not bind its session');
     this.#entries.set(session, { port, socket, move: undefined });
-    this.#hooks.announce(socket);
+    try {
+      this.#hooks.announce(socket);
+    } catch (error) {
+      // The client must not wait for an application that never started; the error is the application's own.
+      session.reset(now(), WireCode.Internal, 'the server application failed as it took the session');
+      this.#driver.schedule();
+      throw error;
+    }
   }
 
   #moved(entry: Entry, session: ServerSession, to: string): void {

@@ -5,6 +5,8 @@ import type { RestartPoint, ServerSession } from '../session/index.ts';
 import type { SocketOptions } from '../socket/connect-options.ts';
 import type { Addresses, PortListener, SessionPort } from '../socket/port.ts';
 import { Socket } from '../socket/socket.ts';
+import { now } from '../socket/timers.ts';
+import { WireCode } from '../wire/index.ts';
 import {
   SnapshotExporter,
   type ExportedState,
@@ -61,7 +63,11 @@ export class ServerSocket extends Socket {
       stream: this,
       consumedInput: () => this.bytesConsumed,
       wake: () => source.wake(),
-      fail: (error) => this.emit('error', error),
+      fail: (error) => {
+        // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
+        source.session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
+        this.destroy(error);
+      },
     });
     this.bindPort(source.bind(this.createListener()));
     this.startConnected(source.addresses);

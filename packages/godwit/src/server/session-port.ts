@@ -62,7 +62,7 @@ export class ServerSessionPort implements SessionPort {
   reset(): void {
     this.#driver.call(() => this.#session.reset(now()));
   }
-  migrate(to: string | Candidate | undefined): void {
+  migrate(to: string | Candidate | undefined): undefined {
     this.#driver.migrate(this.#session, to);
   }
   setReferenced(referenced: boolean): void {

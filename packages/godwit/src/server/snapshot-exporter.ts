@@ -129,8 +129,12 @@ export class SnapshotExporter {
     if (freeze === undefined) {
       if (this.#holds > 0 || this.#pending !== undefined) return;
       this.#due = false;
-      if (this.#pull() !== 'done')
-        this.#host.session.exportDeclined(now(), { hasExporter: this.#exporter !== undefined });
+      const answer = this.#pull();
+      if (answer !== 'done')
+        this.#host.session.exportDeclined(now(), {
+          hasExporter: this.#exporter !== undefined,
+          tooLarge: answer === 'tooLarge',
+        });
       this.#host.wake();
       return;
     }
@@ -152,7 +156,7 @@ export class SnapshotExporter {
     this.#host.wake();
   }
 
-  #pull(): 'done' | 'later' | 'never' {
+  #pull(): 'done' | 'later' | 'never' | 'tooLarge' {
     const exporter = this.#exporter;
     if (exporter === undefined) return 'never';
     try {
@@ -162,6 +166,8 @@ export class SnapshotExporter {
       if (typeof answer === 'string' || answer instanceof Uint8Array) this.#take(answer, undefined);
       else this.#take(answer.state, answer.bytesConsumed);
     } catch (error) {
+      // A state that is too large leaves the session unprotected, which both ends are told; anything else is a bug.
+      if ((error as GodwitError).code === 'ERR_GODWIT_STATE_TOO_LARGE') return 'tooLarge';
       this.#host.fail(error as Error);
       return 'never';
     }
@@ -170,6 +176,11 @@ export class SnapshotExporter {
 
   #take(given: unknown, bytesConsumed: number | undefined): void {
     const state = bytesOf(given);
+    const limit = this.#host.session.maxStateBytes;
+    if (state.byteLength > limit) {
+      const message = `a state of ${state.byteLength} bytes is over the limit of ${limit} (limits.maxStateBytes)`;
+      throw new GodwitError('ERR_GODWIT_STATE_TOO_LARGE', message);
+    }
     const input = this.#inputOf(bytesConsumed);
     const { outbound, stream } = this.#host;
     // The newest wins: one that still waits for its bytes is not needed any more.

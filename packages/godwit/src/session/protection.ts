@@ -60,9 +60,11 @@ export class Protection {
 
   exported(): void {
     this.#exports = true;
+    this.#isTooLarge = false;
   }
 
-  declined(hasExporter: boolean): void {
+  declined(hasExporter: boolean, tooLarge: boolean): void {
+    this.#isTooLarge = tooLarge;
     if (hasExporter || this.#exports !== true) this.#exports = hasExporter;
   }
 
@@ -99,7 +101,7 @@ export class Protection {
   get #isOutputBlocked(): boolean {
     if (this.#delivery !== Delivery.Commit) return false;
     const { send } = this.#streams;
-    if (this.neverExports || this.#snapshots.isRefused) return this.#streams.outputNext > this.#stagedFrom;
+    if (this.neverExports || this.#isRefused) return this.#streams.outputNext > this.#stagedFrom;
     // Whether more waits does not matter: where there is no credit the application is not asked for more.
     return send.sent >= send.credit && send.acknowledged === send.sent && send.sent > this.#stagedFrom;
   }
@@ -109,9 +111,15 @@ export class Protection {
     return this.#snapshots.isCoverComing(this.#streams.send.credit);
   }
 
+  /** The state there is does not fit: this server does not take it, or the client does not. */
+  get #isRefused(): boolean {
+    return this.#isTooLarge || this.#snapshots.isRefused;
+  }
+  #isTooLarge = false;
+
   /** The client may let go of what blocks it, and of no more: the other stream may still be restored. */
   degrade(): void {
-    this.#reason = this.#snapshots.isRefused ? UnprotectedReason.TicketTooLarge : UnprotectedReason.NoExport;
+    this.#reason = this.#isRefused ? UnprotectedReason.TicketTooLarge : UnprotectedReason.NoExport;
     const isOutputBlocked = this.#isOutputBlocked;
     if (this.#isInputBlocked) this.#lostInput = this.#streams.receive.received;
     if (isOutputBlocked) this.#lostOutput = this.#streams.outputNext;

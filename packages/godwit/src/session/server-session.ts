@@ -71,6 +71,10 @@ export class ServerSession {
   get isFrozen(): boolean {
     return this.#core.state === 'frozen';
   }
+  /** Largest state `exportState` takes, in bytes. */
+  get maxStateBytes(): number {
+    return this.#core.host.config.limits.maxStateBytes;
+  }
   get isProtected(): boolean {
     return this.#core.protection.isProtected;
   }
@@ -183,7 +187,7 @@ export class ServerSession {
   }
 
   /** No snapshot follows the last `exportDue`. */
-  exportDeclined(now: number, options: { hasExporter: boolean }): void {
+  exportDeclined(now: number, options: { hasExporter: boolean; tooLarge?: boolean }): void {
     this.#core.host.enter(now);
     this.#cadence.exportDeclined(options);
   }

@@ -63,9 +63,9 @@ export class SnapshotCadence {
   }
 
   /** No snapshot follows the last `exportDue`. */
-  exportDeclined(options: { hasExporter: boolean }): void {
+  exportDeclined(options: { hasExporter: boolean; tooLarge?: boolean }): void {
     this.#exportWanted = undefined;
-    this.#core.protection.declined(options.hasExporter);
+    this.#core.protection.declined(options.hasExporter, options.tooLarge ?? false);
     this.#dataBytesAtNewest = this.#core.dataBytes; // ask again after as much again
     if (this.#hasUncommitted)
       this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);

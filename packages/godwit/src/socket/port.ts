@@ -39,7 +39,8 @@ export interface SessionPort {
   /** As `destroy`, but the peer's application gets ECONNRESET. */
   reset(): void;
   /** Asks for a move; undefined lets the session choose. The outcome comes through the listener. */
-  migrate(to: string | Candidate | undefined): void;
+  /** Answers why the session can't be asked to move now, if it can't. */
+  migrate(to: string | Candidate | undefined): Failure | undefined;
   setReferenced(referenced: boolean): void;
   setNoDelay(noDelay: boolean): void;
   setKeepAlive(enable: boolean, initialDelayMs: number): void;

@@ -52,6 +52,8 @@ export class Socket extends Duplex {
   #noDelay: boolean | undefined;
   #keepAlive: { readonly enable: boolean; readonly initialDelayMs: number } | undefined;
   #migrations = 0;
+  /** Where the move that is under way was asked to go. */
+  #askedTarget = '';
   #waiting: Waiting[] = [];
 
   /** Throws ERR_INVALID_ARG_VALUE for object mode, and ERR_GODWIT_UNSUPPORTED for `onread`, `fd` and `handle`. */
@@ -174,11 +176,7 @@ export class Socket extends Duplex {
   }
 
   #onMigrationFailed(failure: Failure): void {
-    const cause = errorFromFailure(failure);
-    const message = `the session stays where it is: ${failure.message}`;
-    this.#settleMigrations((waiting) =>
-      waiting.reject(new GodwitError('ERR_GODWIT_MIGRATION_FAILED', message, { cause })),
-    );
+    this.#settleMigrations((waiting) => waiting.reject(migrationFailed(failure)));
   }
 
   #settleMigrations(settle: (waiting: Waiting) => void): void {
@@ -450,11 +448,17 @@ export class Socket extends Duplex {
   migrate(options: { readonly to?: ServerInput } = {}): Promise<MigrationReport> {
     const port = this.#port;
     if (port === undefined || this.connecting) return Promise.reject(notConnected());
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-      port.migrate(
+    const target = JSON.stringify(options.to ?? null);
+    // Who asks for the move that is under way gets its outcome; who asks for another one is told so, alone.
+    if (this.#waiting.length === 0 || target !== this.#askedTarget) {
+      const failure = port.migrate(
         options.to === undefined || typeof options.to === 'string' ? options.to : { name: '', ...options.to },
       );
+      if (failure !== undefined) return Promise.reject(migrationFailed(failure));
+      this.#askedTarget = target;
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
     });
   }
 
@@ -481,4 +485,9 @@ export class Socket extends Duplex {
   override once(event: string | symbol, listener: AnyListener): this {
     return super.once(event, listener);
   }
+}
+
+function migrationFailed(failure: Failure): GodwitError {
+  const message = `the session stays where it is: ${failure.message}`;
+  return new GodwitError('ERR_GODWIT_MIGRATION_FAILED', message, { cause: errorFromFailure(failure) });
 }
