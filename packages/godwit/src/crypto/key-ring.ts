@@ -70,9 +70,10 @@ export class KeyRing {
 
   /** Throws `RangeError` without a key or with more than `MAX_KEYS`, `TypeError` on a malformed one. */
   constructor(keys: KeyInput | readonly KeyInput[]) {
-    if (typeof keys !== 'string' && !(keys instanceof Uint8Array) && !Array.isArray(keys))
-      throw argumentError(TypeError, 'ERR_INVALID_ARG_TYPE', 'keys are a key or a list of keys');
+    const isList = (given: unknown): given is readonly KeyInput[] => Array.isArray(given);
     const inputs = typeof keys === 'string' || keys instanceof Uint8Array ? [keys] : keys;
+    if (!isList(inputs))
+      throw argumentError(TypeError, 'ERR_INVALID_ARG_TYPE', 'keys are a key or a list of keys');
     if (inputs.length === 0)
       throw argumentError(RangeError, 'ERR_OUT_OF_RANGE', 'a key ring needs at least one key');
     this.#keys = [];
