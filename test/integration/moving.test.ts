@@ -301,6 +301,7 @@ describe('exporting a state', () => {
       socket.resume();
     });
     const client = await open(cluster.addresses.slice(0, 1));
+    client.on('error', ({ code }: GodwitError) => assert.equal(code, 'ERR_GODWIT_INTERNAL'));
     const failed = once(cluster.socketOf(client.sessionId), 'error');
     client.migrate({ to: 's1' }).catch(() => undefined);
     assert.equal(((await failed) as [GodwitError])[0].code, 'ERR_GODWIT_EXPORT_INVALID');
