@@ -415,3 +415,27 @@ test('a TRIGGER that is replayed after its migration failed is void', () => {
   assert.equal(client.events.filter((event) => event.type === 'migrating').length, 2);
   scenario.finishExactly();
 });
+
+for (const { name: mode, delivery } of MODES) {
+  test(`a session that its origin resets while a destination waits for it ends, and is handed over nowhere (${mode})`, () => {
+    const scenario = new Scenario({ delivery, app: transformApp({ exports: 'never' }) });
+    const { world, client } = scenario;
+    scenario.untilReceived(20_000);
+    const { origin } = scenario;
+    const session = origin.node.session(client.session.id);
+    assert.ok(session);
+    // As an application does whose last snapshot fails: it is asked for one, and resets the session instead.
+    const app = origin.apps.get(session);
+    assert.ok(app);
+    const handle = app.handle.bind(app);
+    app.handle = (event) => {
+      if (event.type === 'exportDue' && event.reason === 'freeze') session.reset(world.now);
+      handle(event);
+    };
+    scenario.trigger('b');
+    world.until(() => client.closed !== undefined, 5000, 'the end of the session');
+    assert.ok(['ECONNRESET', 'ERR_GODWIT_SESSION_ENDED'].includes(String(client.closed?.failure?.code)));
+    assert.equal(times(scenario, 'gone'), 1);
+    assert.equal(times(scenario, 'state'), 0);
+  });
+}

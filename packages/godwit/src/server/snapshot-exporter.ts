@@ -150,6 +150,7 @@ export class SnapshotExporter {
       return;
     }
     if (this.#pending !== undefined) this.#flush();
+    // The exporter failed, and the session with it: the core says so to whoever wants it.
     this.#due = false;
     this.cancelFreeze();
     this.#host.session.freezeReady(now());

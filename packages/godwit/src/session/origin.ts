@@ -94,6 +94,13 @@ export class Origin {
   freezeReady(session: ServerSession): void {
     const handover = this.#handovers.get(session.id);
     if (!handover || handover.stateSent) return;
+    if (session.isResetting) {
+      // Reset while its destination waited: there is nothing to hand over any more.
+      this.#handovers.delete(session.id);
+      const { requestId, to } = handover;
+      this.#host.sendPeer(to, encodePeerFrame('gone', { requestId, ended: true }));
+      return;
+    }
     handover.stateSent = true;
     const frames = encodeTransfer(handover.requestId, session, handover.clientReceived);
     this.#host.sendPeer(handover.to, concatBytes(frames));
