@@ -18,7 +18,7 @@ export const USAGE = `Usage: npm run demo -- [FILE] [options]
 Starts three server processes and a client. The client downloads FILE and uploads it at the same time, over one connection,
 while the server at its other end is killed (SIGKILL) again and again, and drained once. Then compares every byte.
 
-  FILE               the file to transfer; default: the running node binary
+  FILE               the file to transfer, at least 1,024 bytes; default: the running node binary
   --delivery MODE    replay: the file, served by a deterministic service (default)
                      commit: as many bytes of random records, by a service that never says the same twice
   --kills N          how many times to kill the serving process, 1 to ${KILLS_MAX}; default 3
