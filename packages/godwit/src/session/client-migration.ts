@@ -65,7 +65,12 @@ export class Migration {
       originState,
       host: this.#core.raceHost,
       staggerMs: this.#core.config.timers.raceStaggerMs,
-      order: this.#order(from, target, originState === OriginState.Dead, !mustSucceed),
+      order: this.#order(
+        from,
+        target,
+        originState === OriginState.Dead,
+        !mustSucceed && cause !== Cause.Stall,
+      ),
     });
     this.#times.push(now);
     this.#core.events.push({
