@@ -150,7 +150,7 @@ export class SnapshotExporter {
       return;
     }
     if (this.#pending !== undefined) this.#flush();
-    // The exporter failed, and the session with it: the core says so to whoever wants it.
+    // Also when the exporter failed and reset the session: then the core answers that there is nothing to hand over.
     this.#due = false;
     this.cancelFreeze();
     this.#host.session.freezeReady(now());
