@@ -1,13 +1,13 @@
 /** What the demo promises to scripts: its JSON, its exit codes, and that it leaves nothing running. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { bytesFromSeed } from '../../packages/cli/src/demo/choices.ts';
 import type { DemoResult } from '../../packages/cli/src/demo/result.ts';
 
@@ -61,20 +61,33 @@ describe('the demo', () => {
 
   test('on Ctrl-C ends at once, and no child and no file stays behind', async () => {
     const child = spawnDemo([file, '--rate', '0.1'], folder);
-    let output = '';
-    for await (const chunk of child.stdout) {
-      output += String(chunk);
-      if (output.includes('connected to')) break;
-    }
-    const children = childrenOf(child.pid ?? 0);
-    assert.equal(children.length, 4, 'three servers and a client');
+    const stdout = readOn(child.stdout);
+    const stderr = readOn(child.stderr);
+    await stdout.includes('connected to');
+    const children = childrenOf(child);
     child.kill('SIGINT');
-    const [code] = (await once(child, 'exit')) as [number | null];
-    assert.equal(code, 130);
-    for (let tries = 0; tries < 20 && children.some(isAlive); tries++) await wait(50);
+    assert.equal(await exitCode(child), 130);
     assert.deepEqual(children.filter(isAlive), []);
     assert.deepEqual(readdirSync(folder), ['file.bin']);
+    assert.equal(stderr.text, '');
   });
+
+  for (const [name, args] of [
+    ['stdout', []],
+    ['stderr', ['--json']],
+  ] as const) {
+    test(`ends at once when nobody reads its ${name} any more`, async () => {
+      const child = spawnDemo([file, '--rate', '0.1', ...args], folder);
+      const other = readOn(name === 'stdout' ? child.stderr : child.stdout);
+      await readOn(child[name]).includes('connected to');
+      const children = childrenOf(child);
+      child[name].destroy();
+      assert.equal(await exitCode(child), 141);
+      assert.deepEqual(children.filter(isAlive), []);
+      assert.deepEqual(readdirSync(folder), ['file.bin']);
+      assert.equal(other.text, '', 'no stack trace, and no result');
+    });
+  }
 
   test('that can not start says why and exits with 2', async () => {
     const { code, stdout, stderr } = await demo(['/no/such/file', '--json']);
@@ -104,14 +117,38 @@ async function demo(
   return { code, stdout, stderr };
 }
 
-function childrenOf(parent: number): number[] {
+/**
+ * Reads a stream to its end and tells when it has said something. To break out of a `for await` instead would close the
+ * pipe, and the demo would end because nobody reads it.
+ */
+function readOn(stream: Readable): { readonly text: string; includes(text: string): Promise<void> } {
+  let text = '';
+  stream.on('data', (chunk) => (text += String(chunk)));
+  return {
+    get text() {
+      return text;
+    },
+    async includes(wanted) {
+      while (!text.includes(wanted)) await once(stream, 'data');
+    },
+  };
+}
+
+async function exitCode(child: ChildProcess): Promise<number | null> {
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
+}
+
+function childrenOf(parent: ChildProcess): number[] {
   const processes = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
-  return processes
+  const children = processes
     .trim()
     .split('\n')
     .map((line) => line.trim().split(/\s+/).map(Number))
-    .filter(([, ppid]) => ppid === parent)
+    .filter(([, ppid]) => ppid === parent.pid)
     .map(([pid = 0]) => pid);
+  assert.equal(children.length, 4, 'three servers and a client');
+  return children;
 }
 
 function isAlive(pid: number): boolean {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError, parseNumber } from '../../packages/cli/src/demo/arguments.ts';
 import { SEED_LIMIT, randomSeed } from '../../packages/cli/src/demo/choices.ts';
+import { onInterruption } from '../../packages/cli/src/demo/interruptions.ts';
 import { isSound, runSoak } from './soak.ts';
 import type { SoakOptions, SoakResult } from './soak.ts';
 
@@ -19,7 +20,8 @@ again, in replay and in commit delivery in turn. In between it measures what pla
   --json      print one line of JSON on standard output; progress goes to standard error
   --help      print this
 
-Exit code: 0 if every byte of every run arrived once and unharmed, 1 if not, 2 if it could not start.`;
+Exit code: 0 if every byte of every run arrived once and unharmed, 1 if not, 2 if it could not start; 128 + N if signal N
+ended it, 141 if nobody read its output any more.`;
 
 const options = parse(process.argv.slice(2));
 if (typeof options === 'number') process.exitCode = options;
@@ -60,7 +62,7 @@ function parse(args: string[]): (Omit<SoakOptions, 'folder' | 'log'> & { json: b
 async function soak({ json, ...choices }: Exclude<ReturnType<typeof parse>, number>): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'godwit-soak-'));
   // 'exit' is what ends the children; a signal alone would not bring it about.
-  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
+  onInterruption((status) => process.exit(status));
   let sound = false;
   process.once('exit', (code) => {
     if (sound || code >= 128) rmSync(folder, { recursive: true, force: true });

@@ -28,7 +28,8 @@ while the server at its other end is killed (SIGKILL) again and again, and drain
   --json             print one line of JSON on standard output; progress goes to standard error
   --help             print this
 
-Exit code: 0 if every byte arrived once and unharmed, 1 if not, 2 if it could not start.`;
+Exit code: 0 if every byte arrived once and unharmed, 1 if not, 2 if it could not start; 128 + N if signal N ended it,
+141 if nobody read its output any more.`;
 
 export interface DemoOptions {
   readonly file: string;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { USAGE, UsageError, parseDemoArguments } from './arguments.ts';
 import type { DemoOptions } from './arguments.ts';
 import { openDisplay } from './display.ts';
+import { onInterruption } from './interruptions.ts';
 import { formatReport } from './report.ts';
 import { runDemo } from './run-demo.ts';
 
@@ -30,7 +31,11 @@ async function demonstrate(options: DemoOptions): Promise<number> {
   const { json, seed, file, fileBytes, delivery } = options;
   const folder = mkdtempSync(join(tmpdir(), 'godwit-demo-'));
   const interrupt = new AbortController();
-  const interrupted = catchInterrupts(interrupt);
+  let interruptedStatus: number | undefined;
+  onInterruption((status, reason) => {
+    interruptedStatus = status;
+    interrupt.abort(reason);
+  });
   const display = openDisplay(json ? process.stderr : process.stdout);
   display.event(`${file}, ${(fileBytes / 1e6).toFixed(1)} MB, ${delivery} delivery, seed ${seed}`);
   try {
@@ -42,10 +47,9 @@ async function demonstrate(options: DemoOptions): Promise<number> {
     return result.ok ? 0 : 1;
   } catch (error) {
     display.close();
-    const status = interrupted();
-    if (status !== undefined) {
+    if (interrupt.signal.aborted) {
       rmSync(folder, { recursive: true });
-      return status;
+      return interruptedStatus ?? 1;
     }
     const { message } = error as Error;
     console.error(`The demo failed: ${message}\nRepeat this run's choices with --seed ${seed}.`);
@@ -53,21 +57,6 @@ async function demonstrate(options: DemoOptions): Promise<number> {
     keepLogs(folder);
     return 1;
   }
-}
-
-/** Turns Ctrl-C into an orderly end; the result is the exit code for it once it has come. */
-function catchInterrupts(interrupt: AbortController): () => number | undefined {
-  let status: number | undefined;
-  const catchOne = (signal: NodeJS.Signals, code: number): void => {
-    process.once(signal, () => {
-      status = code;
-      interrupt.abort(new Error(`interrupted by ${signal}`));
-    });
-  };
-  catchOne('SIGINT', 130);
-  catchOne('SIGTERM', 143);
-  catchOne('SIGHUP', 129);
-  return () => status;
 }
 
 function keepLogs(folder: string): void {

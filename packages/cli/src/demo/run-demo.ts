@@ -70,8 +70,8 @@ export async function runDemo(
       rate: 0,
       folder,
       onFailure: failed.reject,
+      signal,
     });
-    signal.throwIfAborted();
     const durationS = Math.max(
       DURATION_MIN_S,
       (STARTS_PER_TRANSFER * (performance.now() - startedMs)) / 1000,

@@ -28,6 +28,8 @@ export interface PoolOptions {
   readonly entry?: string;
   /** A server process ended or failed that nobody had killed. */
   readonly onFailure: (error: Error) => void;
+  /** Gives up a start that is under way. */
+  readonly signal?: AbortSignal;
 }
 
 export type ServerState = 'starting' | 'ready' | 'draining' | 'down';
@@ -69,12 +71,19 @@ export class ServerPool {
 
   /** Resolves when all servers listen. */
   static async start(options: PoolOptions): Promise<ServerPool> {
-    const pool = new ServerPool(options, await findFreePorts(options.servers));
+    const { servers, signal } = options;
+    const pool = new ServerPool(options, await findFreePorts(servers));
+    const onAbort = (): void => void pool.stop();
+    signal?.addEventListener('abort', onAbort);
     try {
+      signal?.throwIfAborted();
       await Promise.all(pool.#slots.map((slot) => pool.#start(slot)));
+      signal?.throwIfAborted();
     } catch (error) {
       await pool.stop();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
     }
     return pool;
   }
