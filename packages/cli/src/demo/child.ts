@@ -19,12 +19,16 @@ export interface ChildOptions {
   /** File that standard output and standard error are appended to. */
   readonly logFile: string;
   readonly environment?: NodeJS.ProcessEnv;
+  /** A command that runs what follows it, such as `nsenter`, in the same process. Default: none. */
+  readonly launcher?: readonly string[];
 }
 
-export function startChild({ entry, config, logFile, environment }: ChildOptions): ChildProcess {
+export function startChild({ entry, config, logFile, environment, launcher }: ChildOptions): ChildProcess {
   const log = openSync(logFile, 'a');
   try {
+    const [execPath, ...execArgv] = [...(launcher ?? []), process.execPath, ...process.execArgv];
     const child = fork(entry, [JSON.stringify(config)], {
+      ...(execPath !== undefined && { execPath, execArgv }),
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...process.env, ...environment },
     });

@@ -22,11 +22,15 @@ interface State {
   readonly comparer: ComparerState;
 }
 
-export function serveFile(socket: ServiceSocket, { file, rate, tamper }: ServiceOptions): void {
+export function serveFile(
+  socket: ServiceSocket,
+  { file, upload = file, rate, tamper }: ServiceOptions,
+): void {
   const state = socket.importState(decodeState<State>);
   const source = new FileSource(file);
+  const expected = new FileSource(upload);
   const hash = state === undefined ? new Sha256() : Sha256.fromState(Buffer.from(state.hash, 'base64'));
-  const comparer = new StreamComparer(source, state?.comparer);
+  const comparer = new StreamComparer(expected, state?.comparer);
   let { sent, trailerSent, inputEnded } = state ?? { sent: 0, trailerSent: false, inputEnded: false };
 
   socket.onExportState(() =>
@@ -38,7 +42,10 @@ export function serveFile(socket: ServiceSocket, { file, rate, tamper }: Service
       comparer: comparer.exportState(),
     } satisfies State),
   );
-  socket.on('close', () => source.close());
+  socket.on('close', () => {
+    source.close();
+    expected.close();
+  });
   socket.on('data', (chunk: Buffer) => {
     hash.update(chunk);
     comparer.push(chunk);
@@ -63,7 +70,7 @@ export function serveFile(socket: ServiceSocket, { file, rate, tamper }: Service
     if (!trailerSent) {
       trailerSent = true;
       const up = { bytes: hash.length, sha256: hash.digest(), verdict: comparer.end() };
-      socket.write(encodeTrailer({ up: { ...up, position: source.length }, down: { bytes: sent } }));
+      socket.write(encodeTrailer({ up: { ...up, position: expected.length }, down: { bytes: sent } }));
     }
     socket.end();
   }

@@ -14,6 +14,15 @@ test('a gap counts from the last delivery before it was asked for to the first o
   assert.equal(gaps.close(), 1);
 });
 
+test('while nothing is due there is no gap', () => {
+  const gaps = new GapMeter();
+  gaps.deliver(0);
+  gaps.open();
+  gaps.rest(500);
+  gaps.deliver(520);
+  assert.equal(gaps.close(), 20);
+});
+
 test('an incident is not over before bytes were delivered behind it', () => {
   const gaps = new GapMeter();
   gaps.deliver(0);

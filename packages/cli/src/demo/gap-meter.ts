@@ -13,6 +13,11 @@ export class GapMeter {
     this.#delivered = true;
   }
 
+  /** Nothing was due until now: a gap that is running begins here. */
+  rest(nowMs: number): void {
+    this.#lastMs = nowMs;
+  }
+
   /** From now on, `hasDelivered` tells of what follows. */
   awaitDelivery(): void {
     this.#delivered = false;

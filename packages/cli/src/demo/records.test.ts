@@ -78,6 +78,21 @@ describe('the reader of records', () => {
     });
   });
 
+  test('gives record by record what was sent, with its number and its place', () => {
+    const reader = new RecordReader();
+    let offset = 0;
+    for (const [sequence, record] of records.entries()) {
+      reader.append(record.subarray(0, 40));
+      assert.equal(reader.next(), undefined);
+      assert.equal(reader.pendingBytes, 40);
+      reader.append(record.subarray(40));
+      const read = reader.next();
+      assert.deepEqual(read, { sequence, offset, payload: record.subarray(28) });
+      assert.equal(reader.pendingBytes, 0);
+      offset += record.length;
+    }
+  });
+
   test('moves to another process between two records, at whatever chunk', () => {
     fc.assert(
       // Three chunks hold more than the longest record, or no record would ever be done.

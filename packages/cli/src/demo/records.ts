@@ -60,6 +60,12 @@ export class RecordWriter {
   }
 }
 
+/** A record as it was read. */
+export interface ReadRecord extends RecordPosition {
+  /** Valid until the reader is given more. */
+  readonly payload: Buffer;
+}
+
 export interface ReaderState extends RecordPosition {
   readonly verdict: Verdict;
 }
@@ -91,17 +97,32 @@ export class RecordReader {
 
   /** Returns the bytes that are done with: whole records, and whatever lay between them. */
   push(bytes: Buffer): Buffer {
+    this.append(bytes);
+    const all = this.#pending;
+    while (this.next() !== undefined);
+    return all.subarray(0, all.length - this.#pending.length);
+  }
+
+  /** Takes bytes without looking at them: `next` does. */
+  append(bytes: Buffer): void {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
-    let done = 0;
+  }
+
+  /** Bytes taken that are not done with. */
+  get pendingBytes(): number {
+    return this.#pending.length;
+  }
+
+  /** The next whole record; it, and whatever lay before it, is done with. Undefined until more bytes come. */
+  next(): ReadRecord | undefined {
     while (true) {
-      const at = done + this.#skipped;
+      const at = this.#skipped;
       const record = parseRecord(this.#pending, at);
-      if (record === 'incomplete') break;
+      if (record === 'incomplete') return undefined;
       if (record === 'none') {
         const next = this.#pending.indexOf(MAGIC, at + 1);
         // The last bytes may be the start of a magic.
-        const to = next >= 0 ? next : Math.max(at + 1, this.#pending.length - MAGIC.length + 1);
-        this.#skipped = to - done;
+        this.#skipped = next >= 0 ? next : Math.max(at + 1, this.#pending.length - MAGIC.length + 1);
         continue;
       }
       this.#account(this.#skipped, record.offset);
@@ -109,12 +130,11 @@ export class RecordReader {
         this.#count('corrupt', record.length);
       this.#sequence = record.sequence + 1;
       this.#offset = record.offset + record.length;
-      done = at + record.length;
       this.#skipped = 0;
+      const payload = this.#pending.subarray(at + HEADER_BYTES, at + record.length);
+      this.#pending = this.#pending.subarray(at + record.length);
+      return { sequence: record.sequence, offset: record.offset, payload };
     }
-    const finished = this.#pending.subarray(0, done);
-    this.#pending = Buffer.from(this.#pending.subarray(done));
-    return finished;
   }
 
   /** The stream has ended; the sender says how long it was. */

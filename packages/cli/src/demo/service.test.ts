@@ -59,6 +59,25 @@ describe('the services over plain sockets', () => {
     });
   }
 
+  test('the file that goes up may be another than the one that comes down, or nothing', async () => {
+    const none = join(folder, 'none.bin');
+    writeFileSync(none, '');
+    for (const delivery of ['replay', 'commit'] as const) {
+      for (const [options, downBytes, upBytes] of [
+        [{ file, upload: none, rate: 0 }, FILE_BYTES, 0],
+        [{ file: none, upload: file, rate: 0 }, 0, FILE_BYTES],
+      ] as const) {
+        const { down, up } = await run(delivery, options);
+        assert.ok(down.bytes >= downBytes && up.bytes >= upBytes);
+        assert.equal(Math.min(down.bytes, up.bytes), 0);
+        for (const { verdict, sha256 } of [down, up]) {
+          assert.deepEqual(verdict.incidents, { lost: 0, duplicated: 0, corrupt: 0 });
+          assert.equal(sha256.sent, sha256.received);
+        }
+      }
+    }
+  });
+
   test('a pace is kept', async () => {
     const startedMs = performance.now();
     await run('replay', { file, rate: 2 });
@@ -83,6 +102,7 @@ async function run(delivery: Delivery, options: ServiceOptions): Promise<Transfe
     return await transfer(socket, {
       delivery,
       file: options.file,
+      ...(options.upload === undefined ? {} : { upload: options.upload }),
       seed: 1,
       rate: options.rate,
       onProgress: () => {},

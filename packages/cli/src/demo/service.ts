@@ -15,8 +15,10 @@ export interface ServiceSocket extends Duplex {
 }
 
 export interface ServiceOptions {
-  /** The file that is sent and that is expected; with records, only its length counts. */
+  /** The file that is sent; with records, only its length counts. */
   readonly file: string;
+  /** The file that is expected. Default: the one that is sent. With records, what comes says for itself what it is. */
+  readonly upload?: string;
   /** Megabytes a second; 0: no limit. */
   readonly rate: number;
   /** For tests of the harness itself: what goes out instead of the bytes at this offset of the output. */

@@ -20,8 +20,10 @@ export type Delivery = 'replay' | 'commit';
 
 export interface TransferOptions {
   readonly delivery: Delivery;
-  /** The file that goes both ways; with records, only its length counts. */
+  /** The file that comes; with records, only its length counts. */
   readonly file: string;
+  /** The file that goes; with records, only its length counts. Default: the one that comes. */
+  readonly upload?: string;
   /** For the content of the client's records. */
   readonly seed: number;
   /** Megabytes a second; 0: no limit. */
@@ -45,6 +47,7 @@ export interface TransferResult {
 /** Resolves when both directions have ended. Rejects with the socket's error. */
 export async function transfer(socket: Duplex, options: TransferOptions): Promise<TransferResult> {
   const source = new FileSource(options.file);
+  const uploaded = new FileSource(options.upload ?? options.file);
   const upHash = createHash('sha256');
   const downHash = createHash('sha256');
   const check = options.delivery === 'replay' ? fileCheck(source) : recordCheck();
@@ -53,7 +56,7 @@ export async function transfer(socket: Duplex, options: TransferOptions): Promis
   let received = 0;
   let sent = 0;
 
-  const pieces = options.delivery === 'replay' ? filePieces(source) : seededRecords(source, options.seed);
+  const pieces = options.delivery === 'replay' ? filePieces(uploaded) : seededRecords(uploaded, options.seed);
   const upload = Readable.from(paced(pieces, options.rate));
   upload.on('data', (piece: Buffer) => {
     upHash.update(piece);
@@ -77,8 +80,8 @@ export async function transfer(socket: Duplex, options: TransferOptions): Promis
     await finished(socket);
     const trailer = splitter.end();
     const upSha256 = upHash.digest('hex');
-    // With a file, both directions have the same source.
-    const downSha256 = trailer.down.sha256 ?? upSha256;
+    // A file is at hand here too, so its service does not hash it.
+    const downSha256 = trailer.down.sha256 ?? (options.upload === undefined ? upSha256 : sha256Of(source));
     const missing = { ...NO_FAULTS, lost: Math.max(0, sent - trailer.up.position) };
     return {
       down: {
@@ -95,7 +98,15 @@ export async function transfer(socket: Duplex, options: TransferOptions): Promis
   } finally {
     upload.destroy();
     source.close();
+    uploaded.close();
   }
+}
+
+function sha256Of(source: Source): string {
+  const hash = createHash('sha256');
+  const step = 1024 * 1024;
+  for (let at = 0; at < source.length; at += step) hash.update(source.read(at, step));
+  return hash.digest('hex');
 }
 
 /** Something that judges what arrives. */
