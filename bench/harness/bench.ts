@@ -1,0 +1,108 @@
+/** What a benchmark is, and what it answers. */
+import { Child, type ChildOptions } from './child.ts';
+
+/** One row of the results. `ratio` is the figure that limits judge. */
+export interface Figure {
+  readonly ratio: number;
+  /** Medians of the two that are compared, in `unit`; `godwit` always is the numerator. */
+  readonly godwit: number;
+  readonly net: number;
+  /** The lowest and the highest ratio that a single pair gave. */
+  readonly spread: readonly [lowest: number, highest: number];
+  readonly unit: string;
+  readonly pairs: number;
+  /** What else was measured on the way. */
+  readonly [extra: string]: unknown;
+}
+
+/** A benchmark that can't be run here, and why. */
+export interface Skipped {
+  readonly skipped: string;
+}
+
+export type Outcome = Figure | Skipped;
+
+export interface Benchmark {
+  /** In one line, for people. */
+  readonly summary: string;
+  readonly run: (bench: Bench) => Promise<Outcome>;
+}
+
+export interface Scale {
+  /** Interleaved pairs of measurements. */
+  readonly pairs: number;
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+  /** Idle or moving sessions, where a benchmark has many. */
+  readonly sessions: number;
+  /** Sessions with standbys, where a benchmark has them. */
+  readonly standbySessions: number;
+  /** Planned migrations and kills, over all pairs. */
+  readonly migrations: number;
+  readonly kills: number;
+}
+
+/** As the figures are published. */
+export const FULL: Scale = {
+  pairs: 7,
+  warmUpMs: 600,
+  measureMs: 1_200,
+  sessions: 10_000,
+  standbySessions: 4_000,
+  migrations: 210,
+  kills: 105,
+};
+
+/** As CI runs it: good for gross regressions only. */
+export const QUICK: Scale = {
+  pairs: 3,
+  warmUpMs: 300,
+  measureMs: 500,
+  sessions: 1_000,
+  standbySessions: 1_000,
+  migrations: 45,
+  kills: 15,
+};
+
+export interface BenchOptions {
+  readonly name: string;
+  readonly scale: Scale;
+  readonly log: (line: string) => void;
+  /** Options for node in the processes that are measured, for profiles. */
+  readonly nodeOptions?: (title: string) => readonly string[];
+}
+
+/** What a benchmark works with: its scale, and its processes. */
+export class Bench {
+  readonly scale: Scale;
+  readonly log: (line: string) => void;
+  readonly #options: BenchOptions;
+  readonly #children = new Set<Child>();
+
+  constructor(options: BenchOptions) {
+    this.#options = options;
+    this.scale = options.scale;
+    this.log = options.log;
+  }
+
+  /** Starts a process; `role` says what it is, `server of net` for instance. */
+  async start(role: string, options: Omit<ChildOptions, 'title'>): Promise<Child> {
+    const title = `${this.#options.name}, ${role}`;
+    const nodeOptions = [...(options.nodeOptions ?? []), ...(this.#options.nodeOptions?.(title) ?? [])];
+    const child = await Child.start({ ...options, title, nodeOptions });
+    this.#children.add(child);
+    return child;
+  }
+
+  /** Runs one measurement, and ends the processes that it started, whatever becomes of it. */
+  async within<T>(measurement: () => Promise<T>): Promise<T> {
+    try {
+      const value = await measurement();
+      await Promise.all([...this.#children].map((child) => child.stop()));
+      return value;
+    } finally {
+      await Promise.all([...this.#children].map((child) => child.kill()));
+      this.#children.clear();
+    }
+  }
+}
