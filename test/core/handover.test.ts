@@ -435,6 +435,7 @@ for (const { name: mode, delivery } of MODES) {
     scenario.trigger('b');
     world.until(() => client.closed !== undefined, 5000, 'the end of the session');
     assert.ok(['ECONNRESET', 'ERR_GODWIT_SESSION_ENDED'].includes(String(client.closed?.failure?.code)));
+    world.run(10);
     assert.equal(times(scenario, 'gone'), 1);
     assert.equal(times(scenario, 'state'), 0);
   });

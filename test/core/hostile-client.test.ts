@@ -323,11 +323,13 @@ test('a MIGRATE that stops halfway, without its body, is forgotten with its carr
     world.onDial = (_, pipe) => {
       pipe.cutAfter[0] = hangsUp ? 2000 : Infinity;
       if (!hangsUp) {
-        const send = pipe.send.bind(pipe);
+        const sendParts = pipe.sendParts.bind(pipe);
         let sent = 0;
-        pipe.send = (end, bytes) => {
-          if (end === 0) sent += bytes.byteLength;
-          if (end !== 0 || sent < 4000) send(end, bytes);
+        pipe.sendParts = (end, parts) => {
+          for (const part of parts) {
+            if (end === 0) sent += part.byteLength;
+            if (end !== 0 || sent < 4000) sendParts(end, [part]);
+          }
         };
       }
     };

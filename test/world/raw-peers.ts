@@ -119,7 +119,7 @@ export class RawClient extends RawPeer {
   #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
 
   constructor(world: World, server: string, sessionId: Uint8Array = world.bytes(16)) {
-    const pipe = new Pipe(world.scheduler, () => 1);
+    const pipe = new Pipe(world.scheduler, { latencyMs: () => 1 });
     world.pipes.push(pipe);
     const crypto = new NodeCrypto({ now: () => world.now });
     super(pipe, 0, crypto);
@@ -127,7 +127,7 @@ export class RawClient extends RawPeer {
     this.#keys = crypto;
     this.#keyShare = crypto.keyShare();
     this.sessionId = sessionId;
-    world.server(server).accept(pipe);
+    world.server(server).accept(pipe, 'raw client');
     this.listen((frame) => {
       if (frame.frame === 'support' && frame.keyShare.byteLength > 0) this.#agree(frame);
     }, 0);

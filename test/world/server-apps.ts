@@ -5,6 +5,8 @@ import type { RestartPoint, ServerEvent, ServerSession } from '../../packages/go
 export interface ServerAppContext {
   now(): number;
   readonly server: string;
+  /** Runs something later in the server's process, unless that is gone by then. */
+  after(delayMs: number, run: () => void): void;
 }
 
 export interface ServerApp {

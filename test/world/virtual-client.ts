@@ -25,6 +25,7 @@ import {
   type DataPiece,
   type Frame,
 } from '../../packages/godwit/src/wire/index.ts';
+import { WORLD_CLOCK, type NodeClock } from './clock.ts';
 import type { Pipe } from './pipe.ts';
 import type { World } from './world.ts';
 
@@ -36,6 +37,9 @@ interface Connection {
 
 export interface VirtualClientOptions {
   readonly servers: readonly string[];
+  /** What the network calls it. Default: `client`. */
+  readonly name?: string;
+  readonly clock?: NodeClock;
   readonly service?: string;
   readonly limits?: Partial<ClientLimits>;
   readonly timers?: Partial<ClientTimers>;
@@ -44,13 +48,19 @@ export interface VirtualClientOptions {
   readonly cryptoDelayMs?: () => number;
   /** Reads and keeps output as it comes. Default true. */
   readonly autoRead?: boolean;
+  /** Takes the output as it is read, and the end; without it, `received` keeps it. */
+  readonly onOutput?: (bytes: Uint8Array | 'end') => void;
 }
 
 export class VirtualClient {
   readonly session: ClientSession;
   readonly events: ClientEvent[] = [];
   readonly migrations: MigrationReport[] = [];
+  readonly name: string;
   readonly #world: World;
+  readonly #clock: NodeClock;
+  readonly #dialTimeoutMs: number;
+  readonly #onOutput: ((bytes: Uint8Array | 'end') => void) | undefined;
   readonly #crypto: NodeCrypto;
   readonly #cryptoDelayMs: (() => number) | undefined;
   readonly #connections = new Map<number, Connection>();
@@ -66,12 +76,18 @@ export class VirtualClient {
   #timerAt: number | undefined;
   readonly #pendingWrites: Uint8Array[] = [];
   #endWanted = false;
+  #suspended = false;
+  #backlog: (() => void)[] = [];
 
   constructor(world: World, options: VirtualClientOptions) {
     this.#world = world;
+    this.name = options.name ?? 'client';
+    this.#clock = options.clock ?? WORLD_CLOCK;
+    this.#onOutput = options.onOutput;
+    this.#dialTimeoutMs = options.timers?.dialTimeoutMs ?? DEFAULT_CLIENT_TIMERS.dialTimeoutMs;
     this.autoRead = options.autoRead ?? true;
     this.#cryptoDelayMs = options.cryptoDelayMs;
-    this.#crypto = new NodeCrypto({ now: () => world.now, random: (n) => world.bytes(n) });
+    this.#crypto = new NodeCrypto({ now: () => this.now, random: (n) => world.bytes(n) });
     this.session = new ClientSession(
       {
         sessionId: world.bytes(16),
@@ -84,9 +100,47 @@ export class VirtualClient {
         timers: { ...DEFAULT_CLIENT_TIMERS, ...options.timers },
         detectors: options.detectors ?? defaultDetectors(),
       },
-      world.now,
+      this.now,
     );
     this.#pump();
+  }
+
+  /** What this process's own clock shows. */
+  get now(): number {
+    return this.#clock.monotonic(this.#world.now);
+  }
+  get isSuspended(): boolean {
+    return this.#suspended;
+  }
+
+  /** SIGSTOP: connections stay, nothing is answered. */
+  suspend(): void {
+    this.#suspended = true;
+  }
+
+  /** SIGCONT: everything that came meanwhile is seen now. */
+  resume(): void {
+    this.#suspended = false;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    for (const run of backlog) run();
+    this.#inside(() => undefined);
+  }
+
+  /** Runs something in the client's process, when it runs at all. */
+  #inside(run: () => void): void {
+    if (this.#suspended) {
+      this.#backlog.push(run);
+      return;
+    }
+    run();
+    this.#pump();
+    this.#world.observer?.clientSettled?.(this);
+  }
+
+  /** Runs something later, in the client's process. */
+  after(delayMs: number, run: () => void): void {
+    this.#world.scheduler.after(delayMs, () => this.#inside(run));
   }
 
   get received(): Uint8Array {
@@ -107,74 +161,92 @@ export class VirtualClient {
 
   /** Writes as the application would: everything is taken, but only as `wantsWrite` allows. */
   write(bytes: Uint8Array): void {
-    this.#pendingWrites.push(bytes.slice());
-    this.#feed();
-    this.#pump();
+    this.#inside(() => {
+      this.#pendingWrites.push(bytes.slice());
+      this.#feed();
+    });
   }
 
   end(): void {
-    this.#endWanted = true;
-    this.#feed();
-    this.#pump();
+    this.#inside(() => {
+      this.#endWanted = true;
+      this.#feed();
+    });
   }
 
   #feed(): void {
     while (this.#pendingWrites.length > 0 && this.session.wantsWrite) {
       const bytes = this.#pendingWrites.shift() as Uint8Array;
       const piece = bytes.subarray(0, 64 * 1024);
-      this.session.write(this.#world.now, piece);
+      this.session.write(this.now, piece);
       if (piece.byteLength < bytes.byteLength) this.#pendingWrites.unshift(bytes.subarray(piece.byteLength));
     }
     if (this.#endWanted && this.#pendingWrites.length === 0) {
       this.#endWanted = false;
-      this.session.end(this.#world.now);
+      this.session.end(this.now);
     }
   }
 
   /** Anything else that touches the session. */
   do(action: (session: ClientSession, now: number) => void): void {
-    action(this.session, this.#world.now);
-    this.#pump();
+    this.#inside(() => action(this.session, this.now));
   }
 
-  read(): void {
-    for (let chunk = this.session.read(); chunk !== undefined; chunk = this.session.read()) {
+  /** All there is, or up to so many pieces of it. Answers whether there may be more. */
+  read(mostPieces = Infinity): boolean {
+    let pieces = 0;
+    for (; pieces < mostPieces; pieces += 1) {
+      const chunk = this.session.read();
+      if (chunk === undefined) break;
       if (chunk === 'end') {
         this.ended = true;
+        this.#onOutput?.('end');
         continue;
       }
-      this.#received.push(chunk.slice());
+      if (this.#onOutput) this.#onOutput(chunk);
+      else this.#received.push(chunk.slice());
       this.#receivedBytes += chunk.byteLength;
-      this.session.consumed(this.#world.now, chunk.byteLength);
+      this.session.consumed(this.now, chunk.byteLength);
     }
     this.#pump();
+    return pieces === mostPieces;
   }
 
   /** Sets a standby up to a server, as the hub of a client process does. */
   standby(server: string): void {
-    const carrierId = this.#nextCarrierId;
-    this.#nextCarrierId += 1;
-    this.#world.dial(this.#name, server, (pipe) => {
-      if (!pipe) return;
+    this.#world.dial(this.name, server, (pipe) => {
+      if (!pipe || this.closed) return;
       const connection: Connection = { pipe, to: server, decoder: FrameDecoder.forCarrier('server') };
       pipe.send(0, encodePreface(Role.Client));
       pipe.attach(0, {
-        onData: (bytes) => {
-          connection.decoder.push(bytes);
-          for (let frame = connection.decoder.next(); frame; frame = connection.decoder.next())
-            this.#standbyFrame(server, connection, frame);
-        },
-        onClose: () => {
-          if (this.#standbys.get(server)?.connection !== connection) return;
-          this.#standbys.delete(server);
-          this.session.handleStandby({ host: server, port: 1 }, false);
-        },
+        onData: (bytes) =>
+          this.#inside(() => {
+            connection.decoder.push(bytes);
+            for (let frame = connection.decoder.next(); frame; frame = connection.decoder.next())
+              this.#standbyFrame(server, connection, frame);
+          }),
+        onClose: () =>
+          this.#inside(() => {
+            if (this.#standbys.get(server)?.connection !== connection) return;
+            this.#standbys.delete(server);
+            this.session.handleStandby({ host: server, port: 1 }, false);
+          }),
       });
     });
-    void carrierId;
+  }
+
+  /** The server of each standby is told of the session's present epoch. */
+  #watch(connection: Connection): void {
+    this.#send(undefined, connection, [
+      encodeFrame('watch', {
+        add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }],
+        remove: [],
+      }),
+    ]);
   }
 
   #standbyFrame(server: string, connection: Connection, frame: Frame | DataPiece): void {
+    this.#noteArrival(frame, connection, -1);
     if (frame.frame === 'challenge') {
       const challenge = { serverName: frame.serverName, nonce: frame.nonce };
       this.session.standbyProof(challenge, (proof) => {
@@ -182,26 +254,17 @@ export class VirtualClient {
           connection.pipe.close(0);
           return;
         }
-        connection.pipe.send(0, proof);
-        connection.pipe.send(
-          0,
-          encodeFrame('watch', {
-            add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }],
-            remove: [],
-          }),
-        );
+        this.#send(undefined, connection, [proof]);
+        this.#watch(connection);
         this.#standbys.get(server)?.connection.pipe.close(0);
         this.#standbys.set(server, { connection, challenge });
         this.session.handleStandby({ host: server, port: 1 }, true);
       });
       this.#pump();
-    } else if (frame.frame === 'trigger') {
-      this.session.handleTrigger(this.#world.now, frame);
-      this.#pump();
-    }
+    } else if (frame.frame === 'trigger') this.session.handleTrigger(this.now, frame);
+    else if (frame.frame === 'ping')
+      this.#send(undefined, connection, [encodeFrame('pong', { token: frame.token })]);
   }
-
-  readonly #name = 'client';
 
   #dial(dialId: number, candidate: Candidate): void {
     const dial = { cancelled: false };
@@ -210,31 +273,36 @@ export class VirtualClient {
     if (standby) {
       this.#standbys.delete(candidate.host);
       this.session.handleStandby({ host: candidate.host, port: 1 }, false);
-      this.#world.scheduler.after(0, () => {
+      this.after(0, () => {
         this.#dials.delete(dialId);
         if (dial.cancelled || this.closed) standby.connection.pipe.close(0);
         else this.#connected(dialId, standby.connection, standby.challenge);
-        this.#pump();
       });
       return;
     }
-    this.#world.dial(this.#name, candidate.host, (pipe) => {
-      this.#dials.delete(dialId);
-      if (dial.cancelled) pipe?.close(0);
-      else if (!pipe)
-        this.session.handleDialFailed(this.#world.now, dialId, {
-          code: 'ECONNREFUSED',
-          message: `connect ECONNREFUSED ${candidate.host}`,
-        });
-      else {
-        pipe.send(0, encodePreface(Role.Client));
-        this.#connected(
-          dialId,
-          { pipe, to: candidate.host, decoder: FrameDecoder.forCarrier('server') },
-          undefined,
-        );
-      }
-      this.#pump();
+    this.#world.dial(this.name, candidate.host, (pipe) =>
+      this.#inside(() => {
+        const isWanted = this.#dials.delete(dialId) && !dial.cancelled;
+        if (!isWanted) pipe?.close(0);
+        else if (!pipe)
+          this.session.handleDialFailed(this.now, dialId, {
+            code: 'ECONNREFUSED',
+            message: `connect ECONNREFUSED ${candidate.host}`,
+          });
+        else {
+          pipe.send(0, encodePreface(Role.Client));
+          this.#connected(
+            dialId,
+            { pipe, to: candidate.host, decoder: FrameDecoder.forCarrier('server') },
+            undefined,
+          );
+        }
+      }),
+    );
+    this.after(this.#dialTimeoutMs, () => {
+      if (!this.#dials.delete(dialId) || dial.cancelled) return;
+      const message = `connect ETIMEDOUT ${candidate.host}`;
+      this.session.handleDialFailed(this.now, dialId, { code: 'ETIMEDOUT', message });
     });
   }
 
@@ -243,22 +311,26 @@ export class VirtualClient {
     this.#nextCarrierId += 1;
     this.#connections.set(carrierId, connection);
     connection.pipe.attach(0, {
-      onData: (bytes) => {
-        connection.decoder.push(bytes);
-        this.#decode(carrierId, connection);
-        this.#pump();
-      },
-      onClose: (reset) => {
-        if (this.#connections.delete(carrierId))
-          this.session.handleCarrierLost(this.#world.now, carrierId, {
+      onData: (bytes) =>
+        this.#inside(() => {
+          connection.decoder.push(bytes);
+          this.#decode(carrierId, connection);
+        }),
+      onClose: (reset) =>
+        this.#inside(() => {
+          if (!this.#connections.delete(carrierId)) return;
+          this.session.handleCarrierLost(this.now, carrierId, {
             code: reset ? 'ECONNRESET' : 'ETIMEDOUT',
             message: 'cut',
             reset,
           });
-        this.#pump();
-      },
+        }),
+      onWritable: (writable) =>
+        this.#inside(() => {
+          if (this.#connections.has(carrierId)) this.session.setWritable(carrierId, writable);
+        }),
     });
-    this.session.handleConnected(this.#world.now, dialId, carrierId, challenge);
+    this.session.handleConnected(this.now, dialId, carrierId, challenge);
   }
 
   #decode(carrierId: number, connection: Connection): void {
@@ -268,13 +340,19 @@ export class VirtualClient {
         if (this.session.isBusy(carrierId) || this.#connections.get(carrierId) !== connection) return;
         const frame = connection.decoder.next();
         if (!frame) return;
-        this.#world.note(frame.frame, `${connection.to} → client`);
-        this.session.handleFrame(this.#world.now, carrierId, frame);
+        this.#noteArrival(frame, connection, carrierId);
+        this.session.handleFrame(this.now, carrierId, frame);
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.session.handleCarrierError(this.#world.now, carrierId, error);
+      this.session.handleCarrierError(this.now, carrierId, error);
     }
+  }
+
+  #noteArrival(frame: Frame | DataPiece, connection: Connection, carrierId: number): void {
+    this.#world.note(frame.frame, `${connection.to} → ${this.name}`);
+    const carrier = { pipe: connection.pipe, carrierId };
+    this.#world.observer?.frameArrives?.(frame, connection.to, this.name, carrier);
   }
 
   #events(): void {
@@ -282,6 +360,7 @@ export class VirtualClient {
   }
 
   #handle(event: ClientEvent): void {
+    this.#world.observer?.clientEvent?.(this, event);
     switch (event.type) {
       case 'crypto':
         this.#answer(event);
@@ -297,7 +376,7 @@ export class VirtualClient {
       case 'hangUp': {
         const connection = this.#connections.get(event.carrierId);
         this.#connections.delete(event.carrierId);
-        for (const part of event.last) connection?.pipe.send(0, part);
+        this.#send(event.carrierId, connection, event.last);
         connection?.pipe.close(0);
         return;
       }
@@ -313,6 +392,7 @@ export class VirtualClient {
       case 'migrated':
         this.#trustServers();
         this.migrations.push(event.report);
+        for (const { connection: standby } of this.#standbys.values()) this.#watch(standby);
         break;
       case 'closed':
         this.closed = { failure: event.failure };
@@ -328,13 +408,12 @@ export class VirtualClient {
   #answer(event: CryptoEvent): void {
     const result = this.#crypto.execute(event.request);
     if (this.#cryptoDelayMs === undefined) {
-      this.session.handleCrypto(this.#world.now, event.id, result);
+      this.session.handleCrypto(this.now, event.id, result);
       return;
     }
-    this.#world.scheduler.after(this.#cryptoDelayMs(), () => {
-      this.session.handleCrypto(this.#world.now, event.id, result);
+    this.after(this.#cryptoDelayMs(), () => {
+      this.session.handleCrypto(this.now, event.id, result);
       for (const [carrierId, connection] of [...this.#connections]) this.#decode(carrierId, connection);
-      this.#pump();
     });
   }
 
@@ -349,9 +428,11 @@ export class VirtualClient {
       this.#flushing = true;
       this.#world.scheduler.after(0, () => {
         this.#flushing = false;
+        if (this.#suspended) return;
         this.#flush();
         this.#events();
         this.#arm();
+        this.#world.observer?.clientSettled?.(this);
       });
     }
     this.#arm();
@@ -359,28 +440,36 @@ export class VirtualClient {
 
   #flush(): void {
     for (
-      let transmit = this.session.pollTransmit(this.#world.now);
+      let transmit = this.session.pollTransmit(this.now);
       transmit;
-      transmit = this.session.pollTransmit(this.#world.now)
+      transmit = this.session.pollTransmit(this.now)
     ) {
       this.#events();
-      const connection = this.#connections.get(transmit.carrierId);
-      for (const part of transmit.parts) connection?.pipe.send(0, part);
+      this.#send(transmit.carrierId, this.#connections.get(transmit.carrierId), transmit.parts);
     }
   }
 
+  /** On a standby there is no carrier id yet. */
+  #send(
+    carrierId: number | undefined,
+    connection: Connection | undefined,
+    parts: readonly Uint8Array[],
+  ): void {
+    if (!connection || parts.length === 0) return;
+    const { pipe, to } = connection;
+    this.#world.observer?.partsLeave?.(parts, this.name, to, { pipe, carrierId: carrierId ?? -1 });
+    pipe.sendParts(0, parts);
+  }
+
   #arm(): void {
-    const at = this.session.pollTimeout();
-    if (
-      at === undefined ||
-      (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)
-    )
-      return;
+    const due = this.session.pollTimeout();
+    if (due === undefined) return;
+    const at = this.#clock.worldTime(due);
+    if (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now) return;
     this.#timerAt = at;
     this.#world.scheduler.at(at, () => {
       if (this.#timerAt === at) this.#timerAt = undefined;
-      this.session.handleTimeout(this.#world.now);
-      this.#pump();
+      this.#inside(() => this.session.handleTimeout(this.now));
     });
   }
 }

@@ -4,6 +4,7 @@ import {
   DEFAULT_SERVER_LIMITS,
   DEFAULT_SERVER_TIMERS,
   ServerNode,
+  type CryptoEvent,
   type ServerEvent,
   type ServerLimits,
   type ServerSession,
@@ -21,12 +22,14 @@ import {
   type PeerFrame,
   type ServerAddress,
 } from '../../packages/godwit/src/wire/index.ts';
+import { WORLD_CLOCK, type NodeClock } from './clock.ts';
 import type { Pipe } from './pipe.ts';
 import type { ServerApp, ServerAppFactory } from './server-apps.ts';
 import type { World } from './world.ts';
 
 interface Connection {
   readonly pipe: Pipe;
+  readonly from: string;
   readonly decoder: FrameDecoder<Frame | DataPiece>;
   preface: Uint8Array | undefined;
 }
@@ -39,8 +42,13 @@ export interface VirtualServerOptions {
   readonly service?: string;
   readonly schema?: number;
   readonly canRestore?: (schema: number) => boolean;
+  /** Where clients may be sent to. Default: all servers of the world. */
+  readonly servers?: readonly ServerAddress[];
   readonly limits?: Partial<ServerLimits>;
   readonly timers?: Partial<ServerTimers>;
+  readonly clock?: NodeClock;
+  /** How long cryptography takes to answer, in ms. Default: it answers at once. */
+  readonly cryptoDelayMs?: () => number;
 }
 
 export class VirtualServer {
@@ -48,7 +56,9 @@ export class VirtualServer {
   readonly node: ServerNode;
   readonly events: ServerEvent[] = [];
   readonly #world: World;
+  readonly #clock: NodeClock;
   readonly #crypto: NodeCrypto;
+  readonly #cryptoDelayMs: (() => number) | undefined;
   readonly #connections = new Map<number, Connection>();
   readonly #apps = new Map<ServerSession, ServerApp>();
   readonly #appFactory: ServerAppFactory;
@@ -56,6 +66,7 @@ export class VirtualServer {
   #flushing = false;
   #timerAt: number | undefined;
   #alive = true;
+  #silent = false;
   #suspended = false;
   #backlog: (() => void)[] = [];
 
@@ -63,10 +74,13 @@ export class VirtualServer {
     this.#world = world;
     this.address = { name: options.name, host: options.name, port: 1 };
     this.#appFactory = options.app;
+    const clock = options.clock ?? WORLD_CLOCK;
+    this.#clock = clock;
+    this.#cryptoDelayMs = options.cryptoDelayMs;
     this.#crypto = new NodeCrypto({
       ring: options.ring,
-      wallClock: () => world.wallClock(),
-      now: () => world.now,
+      wallClock: () => clock.wall(world.now),
+      now: () => this.now,
       random: (n) => world.bytes(n),
     });
     this.node = new ServerNode({
@@ -82,13 +96,27 @@ export class VirtualServer {
       crc32,
       limits: { ...DEFAULT_SERVER_LIMITS, ...options.limits },
       timers: { ...DEFAULT_SERVER_TIMERS, ...options.timers },
-      wallClock: () => world.wallClock(),
-      servers: world.addresses,
+      wallClock: () => clock.wall(world.now),
+      servers: options.servers ?? world.addresses,
     });
   }
 
+  /** What this process's own clock shows. */
+  get now(): number {
+    return this.#clock.monotonic(this.#world.now);
+  }
   get isAlive(): boolean {
     return this.#alive;
+  }
+  /** Its machine went with it, so that nobody answers for it. */
+  get isSilent(): boolean {
+    return this.#silent;
+  }
+  get #isRunning(): boolean {
+    return this.#alive && !this.#suspended;
+  }
+  get isSuspended(): boolean {
+    return this.#suspended;
   }
   get apps(): ReadonlyMap<ServerSession, ServerApp> {
     return this.#apps;
@@ -97,9 +125,12 @@ export class VirtualServer {
   /** SIGKILL: all memory is lost; the kernel resets the connections unless the whole machine is gone (`silent`). */
   kill(silent = false): void {
     this.#alive = false;
+    this.#silent = silent;
     for (const connection of this.#connections.values()) connection.pipe.abandon(1, silent);
     this.#connections.clear();
     this.#apps.clear();
+    this.#backlog = [];
+    this.#world.abandonPeer(this, silent);
   }
 
   /** SIGSTOP: connections stay, nothing is answered. */
@@ -124,14 +155,22 @@ export class VirtualServer {
       return;
     }
     run();
+    if (!this.#isRunning) return;
     this.#pump();
+    this.#world.observer?.serverSettled?.(this);
   }
 
-  accept(pipe: Pipe): void {
+  /** Runs something later, in the server's process: not at all once that is gone. */
+  after(delayMs: number, run: () => void): void {
+    this.#world.scheduler.after(delayMs, () => this.inside(run));
+  }
+
+  accept(pipe: Pipe, from: string): void {
     const carrierId = this.#nextCarrierId;
     this.#nextCarrierId += 1;
     const connection: Connection = {
       pipe,
+      from,
       decoder: FrameDecoder.forCarrier('client'),
       preface: new Uint8Array(0),
     };
@@ -145,11 +184,16 @@ export class VirtualServer {
       onClose: (reset) => {
         this.inside(() => {
           if (this.#connections.delete(carrierId))
-            this.node.handleCarrierLost(this.#world.now, carrierId, {
+            this.node.handleCarrierLost(this.now, carrierId, {
               code: 'ECONNRESET',
               message: 'cut',
               reset,
             });
+        });
+      },
+      onWritable: (writable) => {
+        this.inside(() => {
+          if (this.#connections.has(carrierId)) this.node.setWritable(carrierId, writable);
         });
       },
     });
@@ -161,10 +205,17 @@ export class VirtualServer {
       const all = concatBytes([connection.preface, bytes]);
       connection.preface = all;
       if (all.byteLength < PREFACE_BYTES) return;
-      decodePreface(all.subarray(0, PREFACE_BYTES));
       rest = all.subarray(PREFACE_BYTES);
       connection.preface = undefined;
-      this.node.handleCarrier(this.#world.now, carrierId, {});
+      try {
+        decodePreface(all.subarray(0, PREFACE_BYTES));
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.#connections.delete(carrierId); // the gate ends what is no preface, without a word
+        connection.pipe.close(1);
+        return;
+      }
+      this.node.handleCarrier(this.now, carrierId, {});
     }
     connection.decoder.push(rest);
     this.#decode(carrierId, connection);
@@ -177,25 +228,32 @@ export class VirtualServer {
         if (this.node.isBusy(carrierId) || this.#connections.get(carrierId) !== connection) return;
         const frame = connection.decoder.next();
         if (!frame) return;
-        this.#world.note(frame.frame, `client → ${this.address.name}`);
-        this.node.handleFrame(this.#world.now, carrierId, frame);
+        this.#world.note(frame.frame, `${connection.from} → ${this.address.name}`);
+        this.#world.observer?.frameArrives?.(frame, connection.from, this.address.name, {
+          pipe: connection.pipe,
+          carrierId,
+        });
+        if (!this.#alive) return;
+        this.node.handleFrame(this.now, carrierId, frame);
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.node.handleCarrierError(this.#world.now, carrierId, error);
+      this.node.handleCarrierError(this.now, carrierId, error);
     }
   }
 
   handlePeerFrame(peer: ServerAddress, frame: PeerFrame): void {
     this.inside(() => {
       this.#world.note(frame.frame, `${peer.name} → ${this.address.name}`);
-      this.node.handlePeerFrame(this.#world.now, peer, frame);
+      this.#world.observer?.peerFrameArrives?.(frame, peer.name, this.address.name);
+      if (!this.#alive) return;
+      this.node.handlePeerFrame(this.now, peer, frame);
     });
   }
 
   handlePeerLost(name: string): void {
     this.inside(() => {
-      this.node.handlePeerLost(this.#world.now, name);
+      this.node.handlePeerLost(this.now, name);
     });
   }
 
@@ -205,7 +263,8 @@ export class VirtualServer {
   }
 
   #events(): void {
-    for (let event = this.node.pollEvent(); event; event = this.node.pollEvent()) this.#handle(event);
+    for (let event = this.node.pollEvent(); event && this.#alive; event = this.node.pollEvent())
+      this.#handle(event);
   }
 
   #pump(): void {
@@ -214,10 +273,11 @@ export class VirtualServer {
       this.#flushing = true;
       this.#world.scheduler.after(0, () => {
         this.#flushing = false;
-        if (!this.#alive || this.#suspended) return;
+        if (!this.#isRunning) return;
         this.#flush();
         this.#events();
         this.#arm();
+        this.#world.observer?.serverSettled?.(this);
       });
     }
     this.#arm();
@@ -225,37 +285,55 @@ export class VirtualServer {
 
   #flush(): void {
     for (
-      let transmit = this.node.pollTransmit(this.#world.now);
+      let transmit = this.node.pollTransmit(this.now);
       transmit;
-      transmit = this.node.pollTransmit(this.#world.now)
+      transmit = this.node.pollTransmit(this.now)
     ) {
       this.#events();
-      const connection = this.#connections.get(transmit.carrierId);
-      for (const part of transmit.parts) connection?.pipe.send(1, part);
+      this.#send(transmit.carrierId, this.#connections.get(transmit.carrierId), transmit.parts);
     }
   }
 
+  #send(carrierId: number, connection: Connection | undefined, parts: readonly Uint8Array[]): void {
+    if (!connection || parts.length === 0) return;
+    const { pipe, from } = connection;
+    this.#world.observer?.partsLeave?.(parts, this.address.name, from, { pipe, carrierId });
+    pipe.sendParts(1, parts);
+  }
+
   #arm(): void {
-    const at = this.node.pollTimeout();
-    if (
-      at === undefined ||
-      (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now)
-    )
-      return;
+    const due = this.node.pollTimeout();
+    if (due === undefined) return;
+    const at = this.#clock.worldTime(due);
+    if (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now) return;
     this.#timerAt = at;
     this.#world.scheduler.at(at, () => {
       if (this.#timerAt === at) this.#timerAt = undefined;
       this.inside(() => {
-        this.node.handleTimeout(this.#world.now);
+        this.node.handleTimeout(this.now);
       });
     });
   }
 
+  /** At once, or as late as Web Crypto would. */
+  #answer(event: CryptoEvent): void {
+    const result = this.#crypto.execute(event.request);
+    if (this.#cryptoDelayMs === undefined) {
+      this.node.handleCrypto(this.now, event.id, result);
+      return;
+    }
+    this.after(this.#cryptoDelayMs(), () => {
+      this.node.handleCrypto(this.now, event.id, result);
+      for (const [carrierId, connection] of [...this.#connections])
+        if (!connection.preface) this.#decode(carrierId, connection);
+    });
+  }
+
   #handle(event: ServerEvent): void {
-    const now = this.#world.now;
+    this.#world.observer?.serverEvent?.(this, event);
     switch (event.type) {
       case 'crypto':
-        this.node.handleCrypto(now, event.id, this.#crypto.execute(event.request));
+        this.#answer(event);
         return;
       case 'authenticated':
         this.#connections.get(event.carrierId)?.decoder.setAuthenticated();
@@ -263,20 +341,21 @@ export class VirtualServer {
       case 'hangUp': {
         const connection = this.#connections.get(event.carrierId);
         this.#connections.delete(event.carrierId);
-        for (const part of event.last) connection?.pipe.send(1, part);
+        this.#send(event.carrierId, connection, event.last);
         connection?.pipe.close(1);
         return;
       }
       case 'peerSend':
-        this.#world.sendPeer(this.address, event.peer, event.bytes);
+        this.#world.sendPeer(this, event.peer, event.bytes);
         return;
       case 'session':
         this.events.push(event);
         this.#apps.set(
           event.session,
           this.#appFactory(event.session, event.restart, {
-            now: () => this.#world.now,
+            now: () => this.now,
             server: this.address.name,
+            after: (delayMs, run) => this.after(delayMs, run),
           }),
         );
         return;
