@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import {
   ATTACH_ID_BYTES,
   Delivery,
+  MAX_OPEN_EPOCH,
   NONCE_BYTES,
   WireCode,
   type FrameValue,
@@ -108,6 +109,24 @@ const attacks: readonly Attack[] = [
     code: WireCode.WrongService,
     within: false,
     run: (peer) => peer.open({ service: 'other' }),
+  },
+  {
+    name: 'OPEN with epoch 0',
+    code: WireCode.Protocol,
+    within: false,
+    run: (peer) => peer.open({ epoch: 0 }),
+  },
+  {
+    name: 'OPEN with an epoch above the limit',
+    code: WireCode.LimitExceeded,
+    within: false,
+    run: (peer) => peer.open({ epoch: MAX_OPEN_EPOCH + 1 }),
+  },
+  {
+    name: 'OPEN with the highest epoch there is, behind which nothing could follow',
+    code: WireCode.LimitExceeded,
+    within: false,
+    run: (peer) => peer.open({ epoch: 2 ** 48 - 1 }),
   },
   {
     name: 'OPEN with the id of an established session',

@@ -286,6 +286,17 @@ test('a server whose proof is wrong is not opened, and one without a proof is gi
   }
 });
 
+test('a server that answers OPEN with a SUPPORT or ticket 0 of another epoch is not opened', () => {
+  for (const answer of [{ supportEpoch: 2 }, { ticketEpoch: 2 }, { ticketEpoch: 0 }]) {
+    const world = new World();
+    const server = new RawServer(world, 'a');
+    server.answer = answer;
+    const client = world.connect({ servers: ['a'] });
+    world.until(() => client.closed !== undefined, 2000);
+    assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_PROTOCOL');
+  }
+});
+
 test('a ticket older than the one held is not taken', () => {
   const { world, client, peer } = attach();
   const acknowledged = (): (readonly number[])[] =>

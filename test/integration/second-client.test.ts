@@ -31,7 +31,8 @@ test('a second client, made from the specification, opens a session and takes it
   const pair = crypto.generateKeyPairSync('x25519');
   const share = Buffer.from(pair.publicKey.export({ format: 'jwk' }).x as string, 'base64url');
   const nonce = crypto.randomBytes(16);
-  const open = concat(sessionId, text(''), share, nonce, u64(1 << 20), u32(1 << 22), u32(1 << 20), u32(0));
+  const limits = [u64(1 << 20), u32(1 << 22), u32(1 << 20), u32(0)];
+  const open = concat(sessionId, u48(1), text(''), share, nonce, ...limits);
   first.send(concat(hex('676f647769740d0a01010000'), frame(0x02, open), frame(0x10, Buffer.from('hello '))));
 
   const challenge = await first.next(0x01);

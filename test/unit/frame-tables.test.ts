@@ -38,7 +38,7 @@ describe('the tables', () => {
     assert.match(sections['frames'] ?? '', /\| 6 \| 6 \| `k` \| .*\n\| 12 \| 8 \| `input` \|/);
     assert.match(
       sections['frames'] ?? '',
-      /\| 16 \| 2 \+ n, n ≤ 64 \| `service` \| .*\n\| {2}\| 32 \| `keyShare` \|/,
+      /\| 22 \| 2 \+ n, n ≤ 64 \| `service` \| .*\n\| {2}\| 32 \| `keyShare` \|/,
     );
   });
 

@@ -139,6 +139,7 @@ export class RawClient extends RawPeer {
     this.#nonce = this.#world.bytes(NONCE_BYTES);
     this.#openPayload = encodePayload('open', {
       sessionId: this.sessionId,
+      epoch: 1,
       service: 'test',
       keyShare: this.#keyShare,
       nonce: this.#nonce,
@@ -172,6 +173,8 @@ export class RawServer {
   readonly carriers: RawPeer[] = [];
   readonly #world: World;
   readonly #name: string;
+  /** Epochs to answer OPEN with instead of its own. */
+  answer: { readonly ticketEpoch?: number; readonly supportEpoch?: number } = {};
   readonly #crypto = new NodeCrypto({ ring: KeyRing.generate(), now: () => 0 });
 
   constructor(world: World, name: string) {
@@ -212,7 +215,7 @@ export class RawServer {
     });
     const head = this.#world.bytes(200);
     peer.frame('snapshot', {
-      epoch: 1,
+      epoch: this.answer.ticketEpoch ?? open.epoch,
       k: 0,
       input: 0,
       output: 0,
@@ -225,7 +228,7 @@ export class RawServer {
     peer.maced(
       'support',
       {
-        epoch: 1,
+        epoch: this.answer.supportEpoch ?? open.epoch,
         delivery: 0,
         keyShare,
         nonce,

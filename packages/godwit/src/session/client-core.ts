@@ -83,6 +83,8 @@ export interface Attachment {
 export interface OpeningState {
   readonly race: CandidateRace;
   used: ReadyCarrier | undefined;
+  /** That of the OPEN that is out: each one has its own, so no two servers ever share one. */
+  epoch: number;
   payload: Uint8Array;
   nonce: Uint8Array;
   failure: Failure | undefined;

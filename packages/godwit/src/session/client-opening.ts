@@ -1,10 +1,13 @@
 /** How a session comes to be: a race of carriers, OPEN on the first that is ready, SUPPORT (protocol.md §10.1, §10.4). */
 import {
   INITIAL_CREDIT_BYTES,
+  MAX_OPEN_EPOCH,
   NONCE_BYTES,
   ProtocolError,
   WireCode,
+  comparePoints,
   concatBytes,
+  encodeFrame,
   encodePayload,
   framePayload,
   type Delivery,
@@ -27,6 +30,7 @@ export class Opening {
     core.opening = {
       race,
       used: undefined,
+      epoch: 0,
       payload: new Uint8Array(0),
       nonce: new Uint8Array(0),
       failure: undefined,
@@ -39,9 +43,9 @@ export class Opening {
   advance(now: number): void {
     const opening = this.#core.opening;
     if (!opening || opening.used) return;
-    const ready = opening.race.take(true);
+    const ready = this.#core.askedEpoch < MAX_OPEN_EPOCH ? opening.race.take(true) : undefined;
     if (ready) this.#sendOpen(now, ready);
-    else if (opening.race.isExhausted)
+    else if (opening.race.isExhausted || this.#core.askedEpoch >= MAX_OPEN_EPOCH)
       this.#core.close(
         opening.race.lastFailure ??
           opening.failure ?? { code: 'ECONNREFUSED', message: 'no server answered' },
@@ -54,9 +58,13 @@ export class Opening {
     assert(opening !== undefined, 'OPEN outside of opening');
     opening.used = ready;
     opening.nonce = this.#core.config.random(NONCE_BYTES);
-    this.#core.askedEpoch = 1;
+    // What a server sent that did not prove itself is void: its ticket is not the one this OPEN will be answered with.
+    this.#core.streams.tickets.clear();
+    this.#core.askedEpoch += 1;
+    opening.epoch = this.#core.askedEpoch;
     opening.payload = encodePayload('open', {
       sessionId: this.#core.config.sessionId,
+      epoch: opening.epoch,
       service: this.#core.config.service,
       keyShare: this.#core.config.keyShare,
       nonce: opening.nonce,
@@ -77,7 +85,13 @@ export class Opening {
     assert(opening?.used !== undefined, 'SUPPORT without OPEN');
     if (frame.keyShare.byteLength !== 32 || frame.nonce.byteLength !== NONCE_BYTES)
       throw new ProtocolError(WireCode.Protocol, 'SUPPORT without a key share');
-    if (!this.#core.streams.tickets.held)
+    if (frame.epoch !== opening.epoch)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `SUPPORT of epoch ${frame.epoch} for an OPEN of ${opening.epoch}`,
+      );
+    const ticket = this.#core.streams.tickets.held;
+    if (!ticket || comparePoints(ticket, { epoch: opening.epoch, k: 0 }) !== 0)
       throw new ProtocolError(WireCode.Protocol, 'SUPPORT without ticket 0');
     const salt = concatBytes([opening.nonce, frame.nonce, this.#core.config.exporter ?? new Uint8Array(0)]);
     this.#core.busy.add(carrierId);
@@ -111,7 +125,7 @@ export class Opening {
   #opened(now: number, frame: Frame<'support'>): void {
     const used = this.#core.opening?.used;
     assert(used !== undefined && this.#core.secret !== undefined, 'opened twice');
-    const { race } = this.#core.opening as OpeningState;
+    const { race, epoch } = this.#core.opening as OpeningState;
     this.#core.opening = undefined;
     race.end();
     this.#core.setState('support');
@@ -119,7 +133,7 @@ export class Opening {
     const server = { ...used.candidate, name: used.challenge?.serverName ?? used.candidate.name };
     this.#core.attachment = {
       carrierId: used.carrierId,
-      epoch: 1,
+      epoch,
       server,
       challenge: used.challenge,
       suspended: false,
@@ -128,6 +142,8 @@ export class Opening {
     this.#core.streams.send.grant(frame.credit);
     this.#core.takeServers(frame.servers);
     this.#triggers.takeKey(frame);
+    // Tells the server that its answer came: from then on no other OPEN, and no other secret, takes the session's place.
+    this.#core.queue(used.carrierId, encodeFrame('ack', this.#core.streams.receive.takeAck()));
     this.#core.vitals.attached(now);
     this.#core.armDetect(now);
     this.#core.events.push({ type: 'connected', serverName: server.name });

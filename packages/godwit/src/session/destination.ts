@@ -14,6 +14,7 @@ import {
   encodeFrame,
   encodePayload,
   encodePeerFrame,
+  equalBytes,
   framePayload,
   macedPart,
   withMac,
@@ -27,6 +28,7 @@ import type { DeadlineOwner } from './deadline-heap.ts';
 import type { ServerEvent } from './server-events.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import { Pulls } from './pulls.ts';
+import { anotherSession, displaceRival } from './rival.ts';
 import { checkTicketRestores, lostBytes, restoreStreams } from './restore-rules.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import type { SnapshotPoint } from './server-streams.ts';
@@ -60,6 +62,7 @@ export class Destination {
   readonly #byCarrier = new Map<number, PendingAttach>();
   readonly #bySession = new Map<string, PendingAttach>();
   readonly #pulls: Pulls;
+  /** Of sessions that were offered, until their client confirms. */
   readonly #farewells = new Map<string, Farewell>();
 
   constructor(host: DestinationHost) {
@@ -67,7 +70,7 @@ export class Destination {
     this.#pulls = new Pulls(host, {
       isCurrent: (attach) => this.#isCurrent(attach),
       pulled: (attach, peer, state) => {
-        this.#farewells.set(attach.id, { kind: 'confirmed', peer, epoch: attach.migrate.epoch });
+        attach.farewell = { kind: 'confirmed', peer, epoch: attach.migrate.epoch };
         if (state) this.#restore(attach, Source.Origin, state.point, state);
         else this.#restoreFromTicket(attach);
       },
@@ -112,13 +115,29 @@ export class Destination {
     this.#byCarrier.set(carrierId, attach);
     const session = this.#host.findSession(attach.id);
     if (session)
-      this.#verify(attach, session.secret, () => {
-        this.#meetSession(attach, session);
-      });
+      this.#verify(
+        attach,
+        session.secret,
+        () => {
+          this.#meetSession(attach, session);
+        },
+        () => {
+          // Perhaps the client never heard of it, and lives by another secret: then its ticket says so.
+          if (session.isEstablished) throw anotherSession();
+          this.#openTicket(attach);
+        },
+      );
     else this.#openTicket(attach);
   }
 
-  #verify(attach: PendingAttach, secret: Uint8Array, then: () => void): void {
+  #verify(
+    attach: PendingAttach,
+    secret: Uint8Array,
+    then: () => void,
+    otherwise = (): void => {
+      throw new ProtocolError(WireCode.Unauthenticated, 'MIGRATE without a valid proof');
+    },
+  ): void {
     const { migrate } = attach;
     const data = [new TextEncoder().encode(this.#host.config.name), attach.nonce, macedPart(migrate.payload)];
     this.#host.setBusy(attach.carrierId, true);
@@ -126,8 +145,8 @@ export class Destination {
       if (!this.#isCurrent(attach)) return;
       this.#host.setBusy(attach.carrierId, false);
       this.#guarded(attach, () => {
-        if (!ok) throw new ProtocolError(WireCode.Unauthenticated, 'MIGRATE without a valid proof');
-        then();
+        if (ok) then();
+        else otherwise();
       });
     });
   }
@@ -181,6 +200,12 @@ export class Destination {
     const { config, tombstones, now } = this.#host;
     const { migrate } = attach;
     this.#host.authenticated(attach.carrierId);
+    const here = this.#host.findSession(attach.id);
+    if (here && equalBytes(here.secret, head.secret)) {
+      this.#meetSession(attach, here); // it came while the ticket was being opened
+      return;
+    }
+    displaceRival(here, head);
     if (head.service !== config.service || migrate.service !== config.service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
     if (head.delivery !== config.delivery)
@@ -322,6 +347,8 @@ export class Destination {
       credit: streams.receive.credit,
     };
     this.#accept(attach, head.secret, offer, (accept) => {
+      displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
+      if (!this.#isCurrent(attach)) return;
       const terminal = point.inputFinished && point.outputFinished ? true : (transfer?.terminal ?? false);
       const session = new ServerSession(this.#host.sessionHost, {
         sessionId: attach.sessionId,
@@ -338,7 +365,8 @@ export class Destination {
         service: head.service,
       });
       this.#settle(attach);
-      if (!this.#farewells.has(attach.id)) this.#prepareRelease(attach, head);
+      const farewell = attach.farewell ?? this.#releaseOf(attach, head);
+      if (farewell) this.#farewells.set(attach.id, farewell);
       this.#host.addSession(session, carrierId);
       session.attach(carrierId, accept);
       session.queue(framePayload('accept', accept));
@@ -356,15 +384,10 @@ export class Destination {
     });
   }
 
-  #prepareRelease(attach: PendingAttach, head: TicketHead): void {
+  #releaseOf(attach: PendingAttach, head: TicketHead): Farewell | undefined {
     const peer = this.#originAddress(attach.migrate.origin, head);
-    if (!peer || peer.name === this.#host.config.name) return;
-    this.#farewells.set(attach.id, {
-      kind: 'release',
-      peer,
-      nonce: attach.nonce,
-      migrate: attach.migrate.payload,
-    });
+    if (!peer || peer.name === this.#host.config.name) return undefined;
+    return { kind: 'release', peer, nonce: attach.nonce, migrate: attach.migrate.payload };
   }
 
   /** The client confirmed: what its former server must be told. */
@@ -445,14 +468,15 @@ export class Destination {
     if (this.#bySession.get(attach.id) === attach) this.#bySession.delete(attach.id);
   }
 
+  /** Nothing but the attach itself is forgotten: who made it may have proved nothing (invariant I8). */
   #drop(attach: PendingAttach): void {
-    if (attach.pull)
+    const asked = attach.pull ?? attach.farewell;
+    if (asked)
       this.#host.sendPeer(
-        attach.pull.peer,
+        asked.peer,
         encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
       );
     this.#settle(attach);
-    this.#farewells.delete(attach.id);
   }
 
   /** The carrier of an attach that was not answered yet is gone. */

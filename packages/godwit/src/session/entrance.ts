@@ -1,5 +1,6 @@
 /** How clients come in: OPEN and STANDBY, and the SUPPORT they get (protocol.md §10.2). */
 import {
+  MAX_OPEN_EPOCH,
   NONCE_BYTES,
   NO_MAC,
   ProtocolError,
@@ -46,19 +47,24 @@ export class Entrance {
     this.#host = host;
   }
 
-  /** OPEN: a key agreement, ticket 0, SUPPORT, and the application starts. Throws `ProtocolError` where it is refused at once. */
+  /**
+   * OPEN: a key agreement, ticket 0, SUPPORT, and the application starts. Throws `ProtocolError` where it is refused at once.
+   * Nothing that lives here is touched before the answer is ready: until then it is only one OPEN more.
+   */
   handleOpen(carrier: ServerCarrier, open: Frame<'open'>): void {
     const { limits, service } = this.#host.config;
     if (open.service !== service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${service}`, true);
     if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
-    if (this.#host.sessionCount >= limits.maxSessions)
+    if (open.epoch < 1) throw new ProtocolError(WireCode.Protocol, 'epochs begin at 1');
+    if (open.epoch > MAX_OPEN_EPOCH)
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `OPEN with epoch ${open.epoch}, at most ${MAX_OPEN_EPOCH} is taken`,
+      );
+    const existing = this.#replaceable(open);
+    if (!existing && this.#host.sessionCount >= limits.maxSessions)
       throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
-    const id = toHex(open.sessionId);
-    const existing = this.#host.findSession(id);
-    if (existing?.isEstablished || this.#host.tombstones.get(id, this.#host.now))
-      throw new ProtocolError(WireCode.Unauthenticated, 'a session of that id exists');
-    existing?.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client opened the session anew' });
     this.#host.setRole(carrier, 'opening');
     this.#host.setBusy(carrier.id, true);
     const keyShare = this.#host.config.keyShare();
@@ -75,6 +81,26 @@ export class Entrance {
     );
   }
 
+  /**
+   * The session that this OPEN would replace: one that an earlier OPEN of its client made, and whose client never heard of
+   * it. Throws `ProtocolError` where the OPEN is not the newest, or the session is, or was, established.
+   */
+  #replaceable(open: Frame<'open'>): ServerSession | undefined {
+    const id = toHex(open.sessionId);
+    const session = this.#host.findSession(id);
+    const stone = this.#host.tombstones.get(id, this.#host.now);
+    if (session?.isEstablished || stone?.kind === 'moved' || stone?.established)
+      throw new ProtocolError(WireCode.Unauthenticated, 'a session of that id exists');
+    const newest = session?.highestEpoch ?? stone?.epoch ?? 0;
+    if (open.epoch <= newest)
+      throw new ProtocolError(
+        WireCode.StaleEpoch,
+        `OPEN with epoch ${open.epoch}, but ${newest} was seen`,
+        true,
+      );
+    return session;
+  }
+
   #opened(
     carrier: ServerCarrier,
     open: Frame<'open'>,
@@ -82,7 +108,7 @@ export class Entrance {
   ): void {
     const config = this.#host.config;
     const point: SnapshotPoint = {
-      epoch: 1,
+      epoch: open.epoch,
       k: 0,
       input: 0,
       output: 0,
@@ -96,10 +122,10 @@ export class Entrance {
     const session = new ServerSession(this.#host.sessionHost, {
       sessionId: open.sessionId,
       secret: agreed.secret,
-      epoch: 1,
+      epoch: open.epoch,
       streams,
       point,
-      covered: { epoch: 1, k: 0, input: 0, output: 0 },
+      covered: { epoch: open.epoch, k: 0, input: 0, output: 0 },
       state: 'active',
       retainLimitBytes: open.retainLimitBytes,
       maxBodyBytes: open.maxBodyBytes,
@@ -110,7 +136,7 @@ export class Entrance {
     this.#host.crypto.ask({ op: 'seal', head: session.ticketHead(point), body: point.state }, ({ head }) => {
       if (!this.#host.isCurrent(carrier)) return;
       const ticket = encodeFrame('snapshot', {
-        epoch: 1,
+        epoch: open.epoch,
         k: 0,
         input: 0,
         output: 0,
@@ -125,6 +151,7 @@ export class Entrance {
         (support) => {
           if (!this.#host.isCurrent(carrier)) return;
           this.#host.setBusy(carrier.id, false);
+          if (!this.#makeWay(carrier, open)) return;
           this.#host.addSession(session, carrier.id);
           session.attach(carrier.id, undefined);
           session.queue(ticket);
@@ -133,6 +160,21 @@ export class Entrance {
         },
       );
     });
+  }
+
+  /** Another OPEN, or an attach, may have come in meanwhile. Answers false, and refuses, when this one is void by now. */
+  #makeWay(carrier: ServerCarrier, open: Frame<'open'>): boolean {
+    try {
+      this.#replaceable(open)?.abandon({
+        code: 'ERR_GODWIT_ABANDONED',
+        message: 'the client opened the session anew',
+      });
+      return true;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#host.refuse(carrier, error);
+      return false;
+    }
   }
 
   #support(

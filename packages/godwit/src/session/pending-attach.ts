@@ -22,6 +22,8 @@ export class PendingAttach implements DeadlineOwner {
   readonly #expired: (attach: PendingAttach) => void;
   head: TicketHead | undefined;
   pull: Pull | undefined;
+  /** What its origin will be told when the client confirms; set when it handed the session over. */
+  farewell: Farewell | undefined;
   hops = 0;
   bodyParts: Uint8Array[] = [];
   bodyBytes = 0;

@@ -75,10 +75,6 @@ export class Pulls {
     const { pull } = attach;
     if (!pull || !this.#owner.isCurrent(attach)) return;
     if (this.#host.now >= pull.deadline) {
-      this.#host.sendPeer(
-        pull.peer,
-        encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
-      );
       this.#originUnreachable(attach);
       return;
     }

@@ -427,13 +427,10 @@ export class ServerNode {
     this.#origin.forget(session.id);
     this.#destination.forget(session.id);
     this.#heap.disarm(session);
-    if (movedTo === undefined) {
-      this.#tombstones.set(session.id, {
-        kind: 'ended',
-        epoch: session.epoch,
-        until: this.#live.now + this.#config.timers.ticketLifetimeMs,
-      });
-    }
+    if (movedTo !== undefined) return;
+    const { epoch, isEstablished: established } = session;
+    const until = this.#live.now + this.#config.timers.ticketLifetimeMs;
+    this.#tombstones.set(session.id, { kind: 'ended', epoch, established, until });
   }
 
   // --- peers -----------------------------------------------------------------------------------------------------

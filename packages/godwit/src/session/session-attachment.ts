@@ -32,8 +32,9 @@ export class SessionAttachment {
     this.#end = end;
   }
 
-  /** A higher epoch asked for the session: lower ones are stale from now on. */
+  /** An authenticated request asked for the session under that epoch: lower ones are stale from now on. */
   noteEpoch(epoch: number): void {
+    this.#core.established = true;
     this.#core.highestEpoch = Math.max(this.#core.highestEpoch, epoch);
   }
 

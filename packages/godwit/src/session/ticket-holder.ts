@@ -45,6 +45,12 @@ export class TicketHolder {
     );
   }
 
+  /** The server that sent them did not prove itself. */
+  clear(): void {
+    this.#held = undefined;
+    this.#incoming = undefined;
+  }
+
   /** A half-received ticket dies with the carrier it came on. */
   abandonIncoming(): void {
     this.#incoming = undefined;

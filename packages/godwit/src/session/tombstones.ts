@@ -3,7 +3,13 @@ import type { ServerAddress } from '../wire/index.ts';
 
 export type Tombstone =
   | { readonly kind: 'moved'; readonly to: ServerAddress; readonly epoch: number; readonly until: number }
-  | { readonly kind: 'ended'; readonly epoch: number; readonly until: number };
+  | {
+      readonly kind: 'ended';
+      readonly epoch: number;
+      readonly until: number;
+      /** Its client had answered: it knows what it opened, and opens it no more. */
+      readonly established: boolean;
+    };
 
 export class Tombstones {
   readonly #max: number;

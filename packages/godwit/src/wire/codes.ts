@@ -12,7 +12,7 @@ export const WireCode = {
   WrongService: 3,
   /** A proof (MAC, key share or ticket) was wrong. */
   Unauthenticated: 4,
-  /** An attach with a higher epoch, or another one with the same epoch, was there before. */
+  /** An OPEN or attach with a higher epoch, or another one with the same epoch, was there before. */
   StaleEpoch: 5,
   /** Only a restart point older than one the client knows could be reached. */
   StalePoint: 6,

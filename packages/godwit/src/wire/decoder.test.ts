@@ -388,7 +388,7 @@ describe('a payload that is no such frame is refused', () => {
     [
       'with text over its limit',
       frames.open.type,
-      `${'00'.repeat(16)}0041${'61'.repeat(65)}`,
+      `${'00'.repeat(16)}${epoch}0041${'61'.repeat(65)}`,
       /65 bytes is over its limit/,
     ],
     ['with text longer than the payload', frames.refuse.type, `${epoch}000101000261`, /truncated/],

@@ -52,8 +52,10 @@ export const frames = {
   }),
   /** A new session; data may follow at once. */
   open: define(0x02, 'client', {
-    /** The client's random choice, the same when OPEN is repeated elsewhere. */
+    /** The client's random choice, the same when OPEN is repeated. */
     sessionId,
+    /** Which OPEN of the session it is, from 1: the session's epoch there. */
+    epoch: u48,
     service,
     /** The client's X25519 public key. */
     keyShare: fixed(KEY_SHARE_BYTES),
@@ -70,7 +72,7 @@ export const frames = {
   }),
   /** Answer to OPEN (with key share and nonce), and again after each attach and when the list of servers changes. */
   support: define(0x03, 'server', {
-    /** Epoch of the attach it belongs to. */
+    /** Epoch of the OPEN or attach it belongs to. */
     epoch: u48,
     /** Delivery mode: 0 replay, 1 commit. */
     delivery: choice(Delivery),
@@ -116,7 +118,7 @@ export const frames = {
     head: bytes(MAX_TICKET_HEAD_BYTES),
     /** Its sealed body when that is short; else empty, and sent on NEED_BODY. */
     body: bytes(MAX_INLINE_BODY_BYTES),
-    /** Above that of every earlier attach of the session. */
+    /** Above that of every earlier OPEN, MIGRATE and DETACH of the session. */
     epoch: u48,
     /** Random; tells attaches with the same epoch apart. */
     attachId: fixed(ATTACH_ID_BYTES),
@@ -345,7 +347,7 @@ export const frames = {
   }),
   /** Asks the origin to freeze the session, flush its output and a last ticket. */
   detach: define(0x23, 'client', {
-    /** Above that of every earlier attach. */
+    /** Above that of every earlier OPEN, MIGRATE and DETACH of the session. */
     epoch: u48,
     mac,
   }),

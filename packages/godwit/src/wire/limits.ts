@@ -45,5 +45,8 @@ export const MAX_SERVERS = 16;
 /** Most sessions that one WATCH names. */
 export const MAX_WATCHED_PER_FRAME = 1024;
 
+/** Highest epoch of an OPEN: a client that was not answered so often gives up. Above it, only MIGRATE and DETACH raise the epoch. */
+export const MAX_OPEN_EPOCH = 1024;
+
 /** Input the client may send behind OPEN before SUPPORT grants more, in bytes. Memory cost: as much a session. */
 export const INITIAL_CREDIT_BYTES = 64 * 1024;
