@@ -5,7 +5,7 @@ import { assertNoLeaks } from './leaks.ts';
 import { pattern, transformApp, transformed, type ServerAppFactory } from './server-apps.ts';
 import type { VirtualClient, VirtualClientOptions } from './virtual-client.ts';
 import type { VirtualServer, VirtualServerOptions } from './virtual-server.ts';
-import { World } from './world.ts';
+import { World, type WorldOptions } from './world.ts';
 
 export const MODES = [
   { name: 'replay', delivery: Delivery.Replay },
@@ -19,6 +19,7 @@ export interface ScenarioOptions {
   readonly server?: Partial<VirtualServerOptions>;
   readonly client?: Partial<VirtualClientOptions>;
   readonly latencyMs?: number;
+  readonly world?: WorldOptions;
   readonly seed?: number;
   /** Bytes the client uploads; the server answers each with one. */
   readonly length?: number;
@@ -37,7 +38,7 @@ export class Scenario {
       seed = 1,
       length = 200_000,
     } = options;
-    this.world = new World({ seed, latencyMs });
+    this.world = new World({ seed, latencyMs, ...options.world });
     const app = options.app ?? transformApp({ exports: delivery === Delivery.Commit ? 4096 : 'pulled' });
     this.world.addServers(servers, { delivery, app, ...options.server });
     this.client = this.world.connect({ servers: [servers[0] as string], ...options.client });

@@ -1,5 +1,5 @@
 /** A client of the virtual world: the real ClientSession, driven as the real driver would. */
-import { NodeCrypto, crc32 } from '../../packages/godwit/src/crypto/index.ts';
+import { crc32 } from '../../packages/godwit/src/crypto/index.ts';
 import {
   ClientSession,
   DEFAULT_CLIENT_LIMITS,
@@ -27,7 +27,7 @@ import {
 } from '../../packages/godwit/src/wire/index.ts';
 import { WORLD_CLOCK, type NodeClock } from './clock.ts';
 import type { Pipe } from './pipe.ts';
-import type { World } from './world.ts';
+import type { World, WorldCrypto } from './world.ts';
 
 interface Connection {
   readonly pipe: Pipe;
@@ -61,7 +61,7 @@ export class VirtualClient {
   readonly #clock: NodeClock;
   readonly #dialTimeoutMs: number;
   readonly #onOutput: ((bytes: Uint8Array | 'end') => void) | undefined;
-  readonly #crypto: NodeCrypto;
+  readonly #crypto: WorldCrypto;
   readonly #cryptoDelayMs: (() => number) | undefined;
   readonly #connections = new Map<number, Connection>();
   readonly #dials = new Map<number, { cancelled: boolean }>();
@@ -87,7 +87,7 @@ export class VirtualClient {
     this.#dialTimeoutMs = options.timers?.dialTimeoutMs ?? DEFAULT_CLIENT_TIMERS.dialTimeoutMs;
     this.autoRead = options.autoRead ?? true;
     this.#cryptoDelayMs = options.cryptoDelayMs;
-    this.#crypto = new NodeCrypto({ now: () => this.now, random: (n) => world.bytes(n) });
+    this.#crypto = world.createCrypto({ now: () => this.now, random: (n) => world.bytes(n) });
     this.session = new ClientSession(
       {
         sessionId: world.bytes(16),

@@ -1,5 +1,5 @@
 /** A server of the virtual world: the real ServerNode, driven as the real driver would. */
-import { NodeCrypto, crc32, type KeyRing } from '../../packages/godwit/src/crypto/index.ts';
+import { crc32, type KeyRing } from '../../packages/godwit/src/crypto/index.ts';
 import {
   DEFAULT_SERVER_LIMITS,
   DEFAULT_SERVER_TIMERS,
@@ -25,7 +25,7 @@ import {
 import { WORLD_CLOCK, type NodeClock } from './clock.ts';
 import type { Pipe } from './pipe.ts';
 import type { ServerApp, ServerAppFactory } from './server-apps.ts';
-import type { World } from './world.ts';
+import type { World, WorldCrypto } from './world.ts';
 
 interface Connection {
   readonly pipe: Pipe;
@@ -57,7 +57,7 @@ export class VirtualServer {
   readonly events: ServerEvent[] = [];
   readonly #world: World;
   readonly #clock: NodeClock;
-  readonly #crypto: NodeCrypto;
+  readonly #crypto: WorldCrypto;
   readonly #cryptoDelayMs: (() => number) | undefined;
   readonly #connections = new Map<number, Connection>();
   readonly #apps = new Map<ServerSession, ServerApp>();
@@ -77,7 +77,7 @@ export class VirtualServer {
     const clock = options.clock ?? WORLD_CLOCK;
     this.#clock = clock;
     this.#cryptoDelayMs = options.cryptoDelayMs;
-    this.#crypto = new NodeCrypto({
+    this.#crypto = world.createCrypto({
       ring: options.ring,
       wallClock: () => clock.wall(world.now),
       now: () => this.now,

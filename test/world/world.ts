@@ -2,8 +2,13 @@
  * A virtual world for the real core: servers, clients and the network between them, in one process, under virtual time.
  * One seed draws every random byte, so that a run can be repeated.
  */
-import { KeyRing } from '../../packages/godwit/src/crypto/index.ts';
-import type { ClientEvent, ServerEvent } from '../../packages/godwit/src/session/index.ts';
+import { KeyRing, NodeCrypto, type NodeCryptoOptions } from '../../packages/godwit/src/crypto/index.ts';
+import type {
+  ClientEvent,
+  CryptoRequest,
+  CryptoResult,
+  ServerEvent,
+} from '../../packages/godwit/src/session/index.ts';
 import type { DataPiece, Frame, PeerFrame, ServerAddress } from '../../packages/godwit/src/wire/index.ts';
 import { PeerNetwork, type PeerProcess } from './peer-network.ts';
 import { Pipe, type PipeConditions } from './pipe.ts';
@@ -21,6 +26,16 @@ export interface WorldOptions {
   readonly pipeConditions?: (from: string, to: string) => Omit<PipeConditions, 'latencyMs' | 'isHeld'>;
   readonly ring?: KeyRing;
   readonly observer?: WorldObserver;
+  /** Default: that of node:crypto. */
+  readonly createCrypto?: (options: WorldCryptoOptions) => WorldCrypto;
+}
+
+/** What a process of the world has for the cryptography of its core. */
+export type WorldCryptoOptions = NodeCryptoOptions & { readonly random: (bytes: number) => Uint8Array };
+
+export interface WorldCrypto {
+  keyShare(): Uint8Array;
+  execute(request: CryptoRequest): CryptoResult;
 }
 
 /** Sees what happens, as it happens. Nothing it does may change the world at once, but for `frameArrives`. */
@@ -60,6 +75,7 @@ export class World {
   readonly frames = new Map<string, number>();
   readonly latencyMs: number;
   readonly observer: WorldObserver | undefined;
+  readonly createCrypto: (options: WorldCryptoOptions) => WorldCrypto;
   /** The transcript is kept; off where there are very many worlds. */
   keepsTranscript = true;
   /** Sees every new carrier before a byte is on it. */
@@ -80,6 +96,7 @@ export class World {
     this.#latencyOf = options.latencyOf;
     this.#pipeConditions = options.pipeConditions;
     this.ring = options.ring ?? KeyRing.generate();
+    this.createCrypto = options.createCrypto ?? ((asked) => new NodeCrypto(asked));
     this.observer = options.observer;
     this.#peers = new PeerNetwork({
       scheduler: this.scheduler,
