@@ -157,14 +157,14 @@ for (const { name: mode, delivery } of MODES) {
   });
 }
 
-test('in commit mode an application that never exports answers at once all the same', () => {
+test('in commit mode an application that never exports answers all the same, after the first time at once', () => {
   const scenario = new Scenario({
     delivery: Delivery.Commit,
     app: transformApp({ exports: 'never' }),
     length: 100,
   });
   const { world, client } = scenario;
-  world.until(() => client.receivedBytes === 100, 50, 'the first answer');
+  world.until(() => client.receivedBytes === 100, 250, 'the first answer');
   for (let i = 1; i <= 20; i += 1) {
     client.write(pattern(100, 7));
     world.until(() => client.receivedBytes === 100 * (i + 1), 10, `answer ${i + 1}`);
@@ -173,6 +173,28 @@ test('in commit mode an application that never exports answers at once all the s
   world.until(() => client.closed !== undefined);
   assert.equal(client.closed?.failure, undefined);
 });
+
+for (const [when, requests] of [
+  ['in the same call as its first answer', ['?', '!e']],
+  ['some time after its first answer', ['!', 'e']],
+  ['some time after its first answer, having been asked before', ['?', '!', 'e']],
+] as const) {
+  test(`in commit mode an application that exports by itself ${when} has nothing delivered before`, () => {
+    const scenario = new Scenario({ delivery: Delivery.Commit, app: selfExporting, length: 0 });
+    const { world, client } = scenario;
+    for (const request of requests) {
+      client.write(new TextEncoder().encode(request));
+      // Asked in between, by time, it has nothing to answer with: it is not asked, it exports.
+      world.run(request === '?' ? 1500 : 50);
+      assert.equal(client.receivedBytes, request.includes('e') ? 1 : 0, request);
+    }
+    assert.equal(clientEvents(scenario, 'unprotected') + serverEvents(scenario, 'unprotected'), 0);
+    scenario.origin.kill();
+    scenario.finish();
+    assert.equal(client.closed?.failure, undefined);
+    assert.equal(client.receivedBytes, 1);
+  });
+}
 
 test('in commit mode an UNPROTECTED that died with its carrier is said again', () => {
   for (let offset = 0; offset < 700; offset += 9) {
@@ -221,6 +243,35 @@ test('in commit mode one record larger than the stage passes it', () => {
   });
   scenario.finish();
   scenario.assertExact(pattern(3_000_000, 3));
+});
+
+/** Answers each "!" with a byte, and exports at each "e". It has no exporter that could be asked. */
+const selfExporting: ServerAppFactory = (session, _restart, context) => ({
+  handle: (event) => {
+    if (event.type === 'exportDue') {
+      if (event.reason === 'freeze') session.freezeReady(context.now());
+      else session.exportDeclined(context.now(), { hasExporter: false });
+      return;
+    }
+    if (event.type !== 'readable') return;
+    for (let chunk = session.read(); chunk !== undefined; chunk = session.read()) {
+      if (chunk === 'end') {
+        session.finConsumed(context.now());
+        session.end(context.now());
+        continue;
+      }
+      session.consumed(context.now(), chunk.byteLength);
+      for (const byte of new TextDecoder().decode(chunk)) {
+        if (byte === '!') session.write(context.now(), Uint8Array.of(1));
+        if (byte === 'e')
+          session.exportState(context.now(), {
+            state: new Uint8Array(1),
+            input: session.received,
+            output: session.produced,
+          });
+      }
+    }
+  },
 });
 
 /** As the transform application, but its state is too large for the first half megabyte. */

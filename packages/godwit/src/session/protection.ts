@@ -128,7 +128,15 @@ export class Protection {
 
   /** A block that neither time nor another snapshot could end. */
   get isHopeless(): boolean {
-    return this.neverExports || this.#snapshots.isInTransit || this.#snapshots.isRefused;
+    return this.#exportsNothing || this.#snapshots.isInTransit || this.#snapshots.isRefused;
+  }
+
+  /**
+   * Nobody can tell an application that exports by itself, but has not done so yet, from one that never will. So its first
+   * output waits for a while: what is delivered uncommitted can't be taken back.
+   */
+  get #exportsNothing(): boolean {
+    return this.neverExports && (this.#isInputBlocked || !this.#protected);
   }
 
   /** UNPROTECTED as it stands; sent again after each attach, since control frames die with their carrier. */
