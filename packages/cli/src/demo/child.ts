@@ -57,3 +57,45 @@ export function tailOf(logFile: string, lines = 12): string {
     .slice(-lines)
     .join('\n');
 }
+
+/** Of a child: what messages about it say. */
+export interface ChildLabel {
+  readonly name: string;
+  readonly logFile: string;
+}
+
+/** What children tell has a type; one of them says what went wrong. */
+export type ChildMessage = { readonly type: string } | { readonly type: 'failed'; readonly message: string };
+
+/** The next message of that type. Rejects if the process ends or says that it failed, or after the limit. */
+export async function expectMessage<Message extends ChildMessage, Type extends Message['type']>(
+  child: ChildProcess,
+  type: Type,
+  limitMs: number,
+  label: ChildLabel,
+): Promise<Extract<Message, { type: Type }>> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), limitMs);
+  const onExit = (): void => over.abort();
+  child.once('exit', onExit);
+  try {
+    while (true) {
+      const [message] = (await once(child, 'message', { signal: over.signal })) as [ChildMessage];
+      if (message.type === 'failed' && 'message' in message)
+        throw new Error(`${label.name}: ${message.message}`);
+      if (message.type === type) return message as Extract<Message, { type: Type }>;
+    }
+  } catch (error) {
+    if (!over.signal.aborted) throw error;
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw endedByItself(label, child.signalCode ?? `exit code ${child.exitCode}`);
+    throw new Error(`${label.name} was not ${type} within ${limitMs / 1000} s`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    child.off('exit', onExit);
+  }
+}
+
+export function endedByItself({ name, logFile }: ChildLabel, how: string): Error {
+  return new Error(`${name} ended by itself (${how}). Its log ends with:\n${tailOf(logFile)}`);
+}

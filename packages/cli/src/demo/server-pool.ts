@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import { join } from 'node:path';
-import { killChild, startChild, tailOf } from './child.ts';
+import { endedByItself, expectMessage, killChild, startChild, tailOf } from './child.ts';
 import { KEY_VARIABLE } from './messages.ts';
 import type { ServerCommand, ServerConfig, ServerMessage } from './messages.ts';
 import type { Delivery } from './transfer.ts';
@@ -128,8 +128,14 @@ export class ServerPool {
   async drain(name: string): Promise<number> {
     const slot = this.#slot(name);
     slot.state = 'draining';
-    slot.child?.send({ type: 'drain' } satisfies ServerCommand);
-    const message = await this.#expect(slot, 'drained', DRAIN_LIMIT_MS);
+    if (slot.child === undefined) throw new Error(`${name} is not running`);
+    slot.child.send({ type: 'drain' } satisfies ServerCommand);
+    const message = await expectMessage<ServerMessage, 'drained'>(
+      slot.child,
+      'drained',
+      DRAIN_LIMIT_MS,
+      slot,
+    );
     return message.moved;
   }
 
@@ -172,43 +178,10 @@ export class ServerPool {
     child.once('exit', (code, signal) => {
       const expected = this.#stopped || slot.child !== child || slot.state === 'down';
       if (slot.child === child) slot.state = 'down';
-      if (!expected) this.#options.onFailure(this.#died(slot, signal ?? `exit code ${code}`));
+      if (!expected) this.#options.onFailure(endedByItself(slot, signal ?? `exit code ${code}`));
     });
-    await this.#expect(slot, 'ready', START_LIMIT_MS);
+    await expectMessage<ServerMessage, 'ready'>(child, 'ready', START_LIMIT_MS, slot);
     slot.state = 'ready';
-  }
-
-  /** The next message of that type. Rejects if the process ends or says that it failed, or after the limit. */
-  async #expect<Type extends ServerMessage['type']>(
-    slot: Slot,
-    type: Type,
-    limitMs: number,
-  ): Promise<Extract<ServerMessage, { type: Type }>> {
-    const { child } = slot;
-    if (child === undefined) throw new Error(`${slot.name} is not running`);
-    const over = new AbortController();
-    const timer = setTimeout(() => over.abort(), limitMs);
-    const onExit = (): void => over.abort();
-    child.once('exit', onExit);
-    try {
-      while (true) {
-        const [message] = (await once(child, 'message', { signal: over.signal })) as [ServerMessage];
-        if (message.type === 'failed') throw new Error(`${slot.name}: ${message.message}`);
-        if (message.type === type) return message as Extract<ServerMessage, { type: Type }>;
-      }
-    } catch (error) {
-      if (!over.signal.aborted) throw error;
-      if (child.exitCode !== null || child.signalCode !== null)
-        throw this.#died(slot, child.signalCode ?? `exit code ${child.exitCode}`);
-      throw new Error(`${slot.name} was not ${type} within ${limitMs / 1000} s`, { cause: error });
-    } finally {
-      clearTimeout(timer);
-      child.off('exit', onExit);
-    }
-  }
-
-  #died(slot: Slot, how: string): Error {
-    return new Error(`${slot.name} ended by itself (${how}). Its log ends with:\n${tailOf(slot.logFile)}`);
   }
 }
 

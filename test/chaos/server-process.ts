@@ -1,0 +1,4 @@
+/** Entry of a server process. */
+import { runServer } from './server.ts';
+
+await runServer();
