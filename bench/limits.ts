@@ -17,6 +17,13 @@ export const LIMITS = {
   bulkUp: higher(0.9, 1),
   small: higher(1.5, 3),
   tiny: lower(1.2, 1.1),
+  connect: higher(0.5, 0.8),
+  memory: lower(2.2, 1.6),
+  snapshots: higher(0.85, 0.95),
+  commit: higher(0.8, 0.95),
+  http: higher(0.8, 0.95),
+  drain: higher(0.4, 0.8),
+  scale: lower(1.2, 1.2),
 } as const satisfies Readonly<Record<string, Limit>>;
 
 function higher(reach: number, aim: number): Limit {

@@ -1,45 +1,66 @@
-/** bulkDown, bulkUp, small: how fast one connection is. */
+/** bulkDown, bulkUp, small, snapshots: how fast one connection is. */
 import { compare, type Measurement } from '../harness/compare.ts';
 import type { Bench, Benchmark } from '../harness/bench.ts';
-import type { Implementation } from '../programs/implementation.ts';
+import type { Rate } from '../programs/rate-meter.ts';
 import type { StreamClientConfig } from '../programs/stream-client.ts';
 import type { StreamServerConfig } from '../programs/stream-server.ts';
-import type { Received, StreamChoices } from '../programs/stream.ts';
+import type { StreamChoices } from '../programs/stream.ts';
+import { cpuMsOf } from './cpu.ts';
 
-interface Stream extends StreamChoices {
-  readonly direction: 'down' | 'up';
-}
+type Stream = StreamChoices & Pick<StreamServerConfig, 'direction' | 'snapshotBytes' | 'implementation'>;
 
 const BULK: StreamChoices = { writeBytes: 65_536, writesPerTurn: 64 };
+const BULK_DOWN = { ...BULK, direction: 'down' } as const;
 const MEBIBYTE = 2 ** 20;
 
-export const bulkDown = stream('64 KiB writes, server to client', { ...BULK, direction: 'down' });
-export const bulkUp = stream('64 KiB writes, client to server', { ...BULK, direction: 'up' });
-export const small = stream('1 KiB writes, 64 a turn of the event loop, server to client', {
+export const bulkDown = against('64 KiB writes, server to client', BULK_DOWN);
+export const bulkUp = against('64 KiB writes, client to server', { ...BULK, direction: 'up' });
+export const small = against('1 KiB writes, 64 a turn of the event loop, server to client', {
   writeBytes: 1_024,
   writesPerTurn: 64,
   direction: 'down',
 });
 
-function stream(summary: string, choices: Stream): Benchmark {
+export const snapshots: Benchmark = {
+  summary: 'bulkDown with a snapshot of 1 KiB every 64 KiB, over bulkDown without, GB/s',
+  run: (bench) =>
+    compare<'without'>(bench, {
+      unit: 'GB/s',
+      ways: {
+        godwit: () => measure(bench, { ...BULK_DOWN, implementation: 'godwit', snapshotBytes: 1_024 }),
+        without: () => measure(bench, { ...BULK_DOWN, implementation: 'godwit' }),
+        net: () => measure(bench, { ...BULK_DOWN, implementation: 'net' }),
+      },
+      over: 'without',
+    }),
+};
+
+function against(summary: string, choices: Omit<Stream, 'implementation'>): Benchmark {
   return {
     summary: `${summary}, GB/s`,
     run: (bench) =>
-      compare(bench, { unit: 'GB/s', measure: (implementation) => measure(bench, implementation, choices) }),
+      compare(bench, {
+        unit: 'GB/s',
+        ways: {
+          godwit: () => measure(bench, { ...choices, implementation: 'godwit' }),
+          net: () => measure(bench, { ...choices, implementation: 'net' }),
+        },
+      }),
   };
 }
 
-async function measure(bench: Bench, implementation: Implementation, choices: Stream): Promise<Measurement> {
-  const server = await bench.start(`server of ${implementation}`, {
-    program: 'programs/stream-server.ts',
-    config: { implementation, ...choices } satisfies StreamServerConfig,
-  });
-  const client = await bench.start(`client of ${implementation}`, {
-    program: 'programs/stream-client.ts',
-    config: { implementation, ports: [await server.ready()], ...choices } satisfies StreamClientConfig,
+async function measure(bench: Bench, choices: Stream): Promise<Measurement> {
+  const { server, client } = await bench.startBoth(choices.implementation, {
+    server: { program: 'programs/stream-server.ts', config: choices satisfies StreamServerConfig },
+    client: {
+      program: 'programs/stream-client.ts',
+      config: (port) => ({ ...choices, ports: [port] }) satisfies StreamClientConfig,
+    },
   });
   const receiver = choices.direction === 'down' ? client : server;
-  const { bytes, seconds, totalBytes } = await receiver.call<Received>('measure', bench.scale);
-  const cpuMs = (await server.call<number>('cpuMs')) + (await client.call<number>('cpuMs'));
-  return { value: bytes / seconds / 1e9, cpuUs: (cpuMs * 1000) / (totalBytes / MEBIBYTE) };
+  const { count, seconds, total } = await receiver.call<Rate>('measure', bench.scale);
+  return {
+    value: count / seconds / 1e9,
+    cpuUs: ((await cpuMsOf(server, client)) * 1000) / (total / MEBIBYTE),
+  };
 }

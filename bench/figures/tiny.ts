@@ -1,8 +1,9 @@
 /** tiny: how long 64 bytes take there and back. */
-import { compare } from '../harness/compare.ts';
+import { compare, type Measurement } from '../harness/compare.ts';
 import type { Bench, Benchmark } from '../harness/bench.ts';
 import type { Implementation, ServerChoices } from '../programs/implementation.ts';
 import type { PingClientConfig, Pings } from '../programs/ping-client.ts';
+import { cpuMsOf } from './cpu.ts';
 
 const PING_BYTES = 64;
 
@@ -11,23 +12,24 @@ export const tiny: Benchmark = {
   run: (bench) =>
     compare(bench, {
       unit: 'µs',
-      measure: async (implementation) => ({ value: (await ping(bench, implementation)).medianUs }),
+      ways: { godwit: () => ping(bench, 'godwit'), net: () => ping(bench, 'net') },
     }),
 };
 
 /** Round trips over one warm connection. */
-export async function ping(bench: Bench, implementation: Implementation): Promise<Pings> {
-  const server = await bench.start(`server of ${implementation}`, {
-    program: 'programs/echo-server.ts',
-    config: { implementation } satisfies ServerChoices,
+export async function ping(bench: Bench, implementation: Implementation): Promise<Measurement> {
+  const { server, client } = await bench.startBoth(implementation, {
+    server: { program: 'programs/echo-server.ts', config: { implementation } satisfies ServerChoices },
+    client: {
+      program: 'programs/ping-client.ts',
+      config: (port) =>
+        ({
+          implementation,
+          ports: [port],
+          bytes: PING_BYTES,
+        }) satisfies PingClientConfig,
+    },
   });
-  const client = await bench.start(`client of ${implementation}`, {
-    program: 'programs/ping-client.ts',
-    config: {
-      implementation,
-      ports: [await server.ready()],
-      bytes: PING_BYTES,
-    } satisfies PingClientConfig,
-  });
-  return client.call<Pings>('measure', bench.scale);
+  const { medianUs, total } = await client.call<Pings>('measure', bench.scale);
+  return { value: medianUs, cpuUs: ((await cpuMsOf(server, client)) * 1000) / total };
 }

@@ -72,6 +72,12 @@ export interface BenchOptions {
   readonly nodeOptions?: (title: string) => readonly string[];
 }
 
+/** A server and its client. */
+export interface Both {
+  readonly server: Omit<ChildOptions, 'title'>;
+  readonly client: Omit<ChildOptions, 'title' | 'config'> & { readonly config: (port: number) => object };
+}
+
 /** What a benchmark works with: its scale, and its processes. */
 export class Bench {
   readonly scale: Scale;
@@ -83,6 +89,20 @@ export class Bench {
     this.#options = options;
     this.scale = options.scale;
     this.log = options.log;
+  }
+
+  /** Starts a server, and a client that is told the server's port. Both load at the same time. */
+  async startBoth(
+    implementation: string,
+    { server, client }: Both,
+  ): Promise<{ readonly server: Child; readonly client: Child }> {
+    const starting = this.start(`server of ${implementation}`, server);
+    const config = starting.then(async (started) => client.config(await started.ready<number>()));
+    const [serving, connecting] = await Promise.all([
+      starting,
+      this.start(`client of ${implementation}`, { ...client, config }),
+    ]);
+    return { server: serving, client: connecting };
   }
 
   /** Starts a process; `role` says what it is, `server of net` for instance. */

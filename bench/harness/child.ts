@@ -28,7 +28,8 @@ export interface ChildOptions {
   readonly program: string;
   /** What it is to the benchmark, for messages: `server of bulkDown (godwit)`. */
   readonly title: string;
-  readonly config: object;
+  /** Sent as soon as it is there; the program is loaded meanwhile. */
+  readonly config: object | Promise<object>;
   /** Options for node itself. */
   readonly nodeOptions?: readonly string[];
 }
@@ -50,7 +51,7 @@ export class Child {
     // What is meant for this process, such as a test runner's, is not meant for what is measured.
     delete environment.NODE_OPTIONS;
     delete environment.NODE_TEST_CONTEXT;
-    this.#process = fork(join(import.meta.dirname, '..', options.program), [JSON.stringify(options.config)], {
+    this.#process = fork(join(import.meta.dirname, '..', options.program), [], {
       execArgv: [...(options.nodeOptions ?? [])],
       env: environment,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -72,6 +73,8 @@ export class Child {
   static async start(options: ChildOptions): Promise<Child> {
     const child = new Child(options);
     try {
+      const config = await Promise.race([options.config, child.#ready.promise]);
+      child.#process.send(config as object, () => undefined);
       await child.#within(child.#ready.promise, 'to begin');
     } catch (error) {
       await child.kill();

@@ -1,5 +1,4 @@
-/** The common case: Godwit against plain net, the same work, one number from each round. */
-import type { Implementation } from '../programs/implementation.ts';
+/** The common case: the same work in each of several ways, one number from each round. */
 import type { Bench, Figure } from './bench.ts';
 import { interleave } from './interleave.ts';
 import { median, rounded, spreadOfPairs } from './statistics.ts';
@@ -11,45 +10,61 @@ export interface Measurement {
   readonly cpuUs?: number;
 }
 
-export interface Comparison {
+export interface Comparison<Way extends string> {
   readonly unit: string;
-  /** What one unit of work is, for `cpuUs`. */
-  readonly measure: (implementation: Implementation) => Promise<Measurement>;
+  /** Ways of doing the same work, `godwit` and `net` among them. */
+  readonly ways: Readonly<Record<Way | 'godwit' | 'net', () => Promise<Measurement>>>;
+  /** What `godwit` is divided by. Default: `net`. */
+  readonly over?: Way;
 }
 
-export async function compare(bench: Bench, { unit, measure }: Comparison): Promise<Figure> {
-  const leg = (name: Implementation) => ({
+/** Measures all ways in turns, each in processes of its own. The figure has the median of each. */
+export async function compare<Way extends string = never>(
+  bench: Bench,
+  { unit, ways, over }: Comparison<Way>,
+): Promise<Figure> {
+  const names = Object.keys(ways) as (Way | 'godwit' | 'net')[];
+  const legs = names.map((name) => ({
     name,
-    run: async (round: number) => {
-      const measured = await bench.within(() => measure(name));
+    run: async (round: number): Promise<Measurement> => {
+      const measured = await bench.within(ways[name]);
       bench.log(`${round + 1}/${bench.scale.pairs} ${name} ${rounded(measured.value)} ${unit}`);
       return measured;
     },
-  });
-  const { godwit, net } = await interleave([leg('godwit'), leg('net')], bench.scale.pairs);
-  return { ...figureOf(valuesOf(godwit), valuesOf(net), unit), ...cpuOf(godwit, net) };
-}
-
-/** The medians of two rows of values, and their quotient. */
-export function figureOf(godwit: readonly number[], against: readonly number[], unit: string): Figure {
-  const [lowest, highest] = spreadOfPairs(godwit, against);
+  }));
+  const measured = await interleave(legs, bench.scale.pairs);
+  const values = Object.fromEntries(
+    names.map((name) => [name, measured[name].map(({ value }) => value)]),
+  ) as Record<(typeof names)[number], number[]>;
+  const cpuUs = Object.fromEntries(
+    names
+      .map(
+        (name) =>
+          [name, measured[name].map((one) => one.cpuUs).filter((cost) => cost !== undefined)] as const,
+      )
+      .filter(([, costs]) => costs.length > 0)
+      .map(([name, costs]) => [name, rounded(median(costs))]),
+  );
   return {
-    ratio: rounded(median(godwit) / median(against)),
-    godwit: rounded(median(godwit)),
-    net: rounded(median(against)),
-    spread: [rounded(lowest), rounded(highest)],
+    ...quotient(values.godwit, values[over ?? 'net']),
+    ...(Object.fromEntries(names.map((name) => [name, rounded(median(values[name]))])) as Record<
+      'godwit' | 'net',
+      number
+    >),
     unit,
-    pairs: godwit.length,
+    pairs: bench.scale.pairs,
+    ...(Object.keys(cpuUs).length > 0 && { cpuUs }),
   };
 }
 
-function valuesOf(measurements: readonly Measurement[]): number[] {
-  return measurements.map(({ value }) => value);
-}
-
-function cpuOf(godwit: readonly Measurement[], net: readonly Measurement[]): object {
-  const costs = (measurements: readonly Measurement[]): number[] =>
-    measurements.map(({ cpuUs }) => cpuUs).filter((cost) => cost !== undefined);
-  if (costs(godwit).length === 0) return {};
-  return { cpuUs: { godwit: rounded(median(costs(godwit))), net: rounded(median(costs(net))) } };
+/** The quotient of two medians, and what single pairs would have said. */
+export function quotient(
+  numerators: readonly number[],
+  denominators: readonly number[],
+): Pick<Figure, 'ratio' | 'spread'> {
+  const [lowest, highest] = spreadOfPairs(numerators, denominators);
+  return {
+    ratio: rounded(median(numerators) / median(denominators)),
+    spread: [rounded(lowest), rounded(highest)],
+  };
 }

@@ -1,5 +1,8 @@
 /** What the programs of benchmarks have in common: they are started with a configuration, and answer calls. */
 
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+
 /** From the benchmark to a program. `stop` ends it. */
 export interface Call {
   readonly id: number;
@@ -13,6 +16,10 @@ export type Answer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: string };
 
+/** How often memory is collected before it is measured, and the pause behind each, in milliseconds. */
+const COLLECTIONS = 4;
+const COLLECTION_PAUSE_MS = 60;
+
 export interface Program {
   /** What the benchmark should know when the program is ready: the port it listens on, for instance. */
   readonly ready?: unknown;
@@ -20,9 +27,15 @@ export interface Program {
   readonly calls: Readonly<Record<string, (argument: never) => unknown>>;
 }
 
-/** Runs this process as a program of the benchmark that started it. */
+/**
+ * Runs this process as a program of the benchmark that started it. The configuration is the first message: so a client
+ * can be loaded while its server is not up yet.
+ */
 export async function runProgram<Config>(set: (config: Config) => Program | Promise<Program>): Promise<void> {
-  const { calls, ready } = await set(JSON.parse(process.argv[2] ?? '{}') as Config);
+  // The benchmark is gone, and nobody else will end this process.
+  process.once('disconnect', () => process.exit(1));
+  const [config] = (await once(process, 'message')) as [Config];
+  const { calls, ready } = await set(config);
   const cpuAtStart = process.cpuUsage();
   const all: Readonly<Record<string, (argument: never) => unknown>> = {
     stop: () => process.exit(0),
@@ -31,14 +44,32 @@ export async function runProgram<Config>(set: (config: Config) => Program | Prom
       const { user, system } = process.cpuUsage(cpuAtStart);
       return (user + system) / 1000;
     },
+    memory,
     ...calls,
   };
   process.on('message', (call: Call) => {
     void answer(call, all[call.name]);
   });
-  // The benchmark is gone, and nobody else will end this process.
-  process.once('disconnect', () => process.exit(1));
   send({ ready: ready ?? null });
+}
+
+/** What a process occupies, in bytes. */
+export interface Memory {
+  /** Resident, as the operating system counts. */
+  readonly resident: number;
+  /** Objects and buffers of JavaScript. */
+  readonly heap: number;
+}
+
+/** What is left when nothing is garbage; the process needs `--expose-gc`. */
+async function memory(): Promise<Memory> {
+  // Pages go back to the system some time behind the collection that freed them.
+  for (let round = 0; round < COLLECTIONS; round += 1) {
+    globalThis.gc?.();
+    await setTimeout(COLLECTION_PAUSE_MS);
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { resident: rss, heap: heapUsed + external };
 }
 
 /** Ends this process as failed: what it measures is not what it should. */

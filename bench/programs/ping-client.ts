@@ -2,15 +2,16 @@
 import { fail, runProgram } from '../harness/program.ts';
 import { median, percentile } from '../harness/statistics.ts';
 import { dialled, type ClientChoices } from './implementation.ts';
-import type { Window } from './stream.ts';
+import type { Window } from './rate-meter.ts';
 
 export interface PingClientConfig extends ClientChoices {
   readonly bytes: number;
 }
 
 export interface Pings {
-  /** Round trips measured, and their times in microseconds. */
-  readonly count: number;
+  /** Round trips, warm-up included. */
+  readonly total: number;
+  /** Of those that were measured, in microseconds. */
   readonly medianUs: number;
   readonly p99Us: number;
 }
@@ -27,6 +28,7 @@ await runProgram(async (config: PingClientConfig) => {
     const timesUs: number[] = [];
     let sentMs = 0;
     let missing = 0;
+    let total = 0;
     const send = (): void => {
       missing = config.bytes;
       sentMs = performance.now();
@@ -36,13 +38,14 @@ await runProgram(async (config: PingClientConfig) => {
       missing -= chunk.length;
       if (missing > 0) return;
       const ms = performance.now();
+      total += 1;
       if (sentMs >= beginMs) timesUs.push((ms - sentMs) * 1000);
       if (ms < beginMs + measureMs) {
         send();
         return;
       }
       socket.off('data', onData);
-      resolve({ count: timesUs.length, medianUs: median(timesUs), p99Us: percentile(timesUs, 99) });
+      resolve({ total, medianUs: median(timesUs), p99Us: percentile(timesUs, 99) });
     };
     socket.on('data', onData);
     send();

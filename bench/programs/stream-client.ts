@@ -1,7 +1,8 @@
 /** The client of the stream benchmarks. */
 import { runProgram } from '../harness/program.ts';
 import { dialled, type ClientChoices } from './implementation.ts';
-import { Receiver, sendForever, type StreamChoices, type Window } from './stream.ts';
+import type { Window } from './rate-meter.ts';
+import { Receiver, sendForever, type StreamChoices } from './stream.ts';
 
 export interface StreamClientConfig extends ClientChoices, StreamChoices {
   readonly direction: 'down' | 'up';

@@ -1,6 +1,7 @@
 /** One connection full of data in one direction: what sends and what receives, at either end. */
 import type { Socket } from 'node:net';
 import { fail } from '../harness/program.ts';
+import { RateMeter, type Rate, type Window } from './rate-meter.ts';
 
 export interface StreamChoices {
   readonly writeBytes: number;
@@ -8,30 +9,25 @@ export interface StreamChoices {
   readonly writesPerTurn: number;
 }
 
-export interface Window {
-  readonly warmUpMs: number;
-  readonly measureMs: number;
-}
-
-export interface Received {
-  readonly bytes: number;
-  readonly seconds: number;
-  /** Since the connection began, warm-up included. */
-  readonly totalBytes: number;
+export interface Sending extends StreamChoices {
+  /** Called behind each write, with the bytes written so far. */
+  readonly afterWrite?: (sent: number) => void;
 }
 
 /** Writes for as long as anybody reads. Answers how many bytes were written so far. */
 export function sendForever(
   socket: Socket,
-  { writeBytes, writesPerTurn, from = 0 }: StreamChoices & { readonly from?: number },
+  { writeBytes, writesPerTurn, afterWrite }: Sending,
 ): () => number {
   const piece = Buffer.alloc(writeBytes, 'godwit');
-  let sent = from;
+  let sent = 0;
   const pump = (): void => {
     for (let write = 0; write < writesPerTurn; write += 1) {
       if (socket.destroyed) return;
       sent += writeBytes;
-      if (!socket.write(piece)) {
+      const goOn = socket.write(piece);
+      afterWrite?.(sent);
+      if (!goOn) {
         socket.once('drain', pump);
         return;
       }
@@ -61,25 +57,13 @@ export class Receiver {
     return this.#bytes;
   }
 
-  /** What arrived in a stretch of time that begins and ends with a chunk. */
-  measure({ warmUpMs, measureMs }: Window): Promise<Received> {
-    const { promise, resolve } = Promise.withResolvers<Received>();
-    const beginMs = performance.now() + warmUpMs;
-    let first: { readonly ms: number; readonly bytes: number } | undefined;
-    const onData = (): void => {
-      const ms = performance.now();
-      if (first === undefined) {
-        if (ms >= beginMs) first = { ms, bytes: this.#bytes };
-      } else if (ms >= first.ms + measureMs) {
-        this.#socket.off('data', onData);
-        resolve({
-          bytes: this.#bytes - first.bytes,
-          seconds: (ms - first.ms) / 1000,
-          totalBytes: this.#bytes,
-        });
-      }
-    };
+  /** Bytes that arrive in a while. */
+  async measure(window: Window): Promise<Rate> {
+    const meter = new RateMeter(window);
+    const onData = (chunk: Buffer): void => meter.add(chunk.length);
     this.#socket.on('data', onData);
-    return promise;
+    const rate = await meter.rate;
+    this.#socket.off('data', onData);
+    return rate;
   }
 }

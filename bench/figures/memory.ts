@@ -1,0 +1,118 @@
+/** memory: what an idle session keeps resident, at both ends. */
+import type { Bench, Benchmark, Figure } from '../harness/bench.ts';
+import type { Child } from '../harness/child.ts';
+import { quotient } from '../harness/compare.ts';
+import { interleave } from '../harness/interleave.ts';
+import type { Memory } from '../harness/program.ts';
+import { median, rounded } from '../harness/statistics.ts';
+import type { LoadClientConfig } from '../programs/load-client.ts';
+import type { RequestServerConfig } from '../programs/request-server.ts';
+import { freePorts } from './free-ports.ts';
+
+const REQUEST = { requestBytes: 64, responseBytes: 64 };
+
+/** Opened and closed before anything is measured, so that code is compiled and pools are there. */
+const WARM_UP_SESSIONS = 200;
+
+/** From the last byte until a session is idle: its acknowledgements and tickets are through. */
+export const SETTLE_MS = 1_000;
+
+const NODE_OPTIONS = ['--expose-gc'];
+
+/** Of one idle session: bytes resident, and bytes of JavaScript's heap and buffers. */
+type PerSession = Memory;
+
+export const memory: Benchmark = {
+  summary: 'resident bytes of an idle session, both ends, without standbys (standbyRatio: with), bytes',
+  run: async (bench) => {
+    const { sessions, standbySessions, pairs } = bench.scale;
+    const legs = (['godwit', 'net', 'standby', 'netFew'] as const).map((name) => ({
+      name,
+      run: async (round: number): Promise<PerSession> => {
+        const count = name === 'standby' || name === 'netFew' ? standbySessions : sessions;
+        const per = await bench.within(() =>
+          name === 'standby'
+            ? measureStandby(bench, count)
+            : measure(bench, name === 'godwit' ? name : 'net', count),
+        );
+        bench.log(`${round + 1}/${pairs} ${name} ${rounded(per.resident)} bytes of each of ${count}`);
+        return per;
+      },
+    }));
+    const measured = await interleave(legs, pairs);
+    const resident = (name: keyof typeof measured): number[] => measured[name].map((per) => per.resident);
+    const heap = (name: keyof typeof measured): number =>
+      rounded(median(measured[name].map((per) => per.heap)));
+    const figure: Figure = {
+      ...quotient(resident('godwit'), resident('net')),
+      godwit: rounded(median(resident('godwit'))),
+      net: rounded(median(resident('net'))),
+      unit: 'bytes',
+      pairs,
+      sessions,
+      heap: { godwit: heap('godwit'), net: heap('net') },
+      standbyRatio: quotient(resident('standby'), resident('netFew')).ratio,
+      standby: rounded(median(resident('standby'))),
+      standbySessions,
+    };
+    return figure;
+  },
+};
+
+async function measure(bench: Bench, implementation: 'godwit' | 'net', count: number): Promise<PerSession> {
+  const { server, client } = await bench.startBoth(implementation, {
+    server: {
+      program: 'programs/request-server.ts',
+      config: { implementation, ...REQUEST } satisfies RequestServerConfig,
+      nodeOptions: NODE_OPTIONS,
+    },
+    client: {
+      program: 'programs/load-client.ts',
+      config: (port) =>
+        ({ implementation, ports: [port], standby: false, ...REQUEST }) satisfies LoadClientConfig,
+      nodeOptions: NODE_OPTIONS,
+    },
+  });
+  return measureIdle(client, [client, server], count);
+}
+
+/** Two servers know each other, and the client keeps a standby to whichever it is not at. */
+async function measureStandby(bench: Bench, count: number): Promise<PerSession> {
+  const ports = await freePorts(2);
+  const members = ports.map((port) => `127.0.0.1:${port}`);
+  const servers = ports.map((port) =>
+    bench.start('server of godwit with standbys', {
+      program: 'programs/request-server.ts',
+      config: { implementation: 'godwit', port, members, ...REQUEST } satisfies RequestServerConfig,
+      nodeOptions: NODE_OPTIONS,
+    }),
+  );
+  const client = await bench.start('client of godwit with standbys', {
+    program: 'programs/load-client.ts',
+    config: Promise.all(servers).then(
+      () => ({ implementation: 'godwit', ports, ...REQUEST }) satisfies LoadClientConfig,
+    ),
+    nodeOptions: NODE_OPTIONS,
+  });
+  return measureIdle(client, [client, ...(await Promise.all(servers))], count);
+}
+
+/** Opens sessions, lets them become idle, and divides what that added in all processes. */
+export async function measureIdle(client: Child, all: readonly Child[], count: number): Promise<PerSession> {
+  await client.call('open', WARM_UP_SESSIONS);
+  await client.call('close');
+  const before = await memoryOf(all);
+  await client.call('open', count);
+  await client.call('wait', SETTLE_MS);
+  const after = await memoryOf(all);
+  return {
+    resident: (after.resident - before.resident) / count,
+    heap: (after.heap - before.heap) / count,
+  };
+}
+
+async function memoryOf(all: readonly Child[]): Promise<Memory> {
+  const memories = await Promise.all(all.map((child) => child.call<Memory>('memory')));
+  const sumOf = (key: keyof Memory): number => memories.reduce((sum, one) => sum + one[key], 0);
+  return { resident: sumOf('resident'), heap: sumOf('heap') };
+}
