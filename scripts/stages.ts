@@ -26,6 +26,13 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 60_000,
   },
   {
+    name: 'sim',
+    summary: 'npm run sim: clients and servers under every fault, seed after seed',
+    patterns: ['test/sim/**/*.test.ts'],
+    needs: ['test/sim/main.ts'],
+    testTimeoutMs: 180_000,
+  },
+  {
     name: 'integration',
     summary: 'clients and servers over real sockets',
     patterns: ['test/integration/**/*.test.ts'],

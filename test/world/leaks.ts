@@ -9,16 +9,23 @@ const SETTLE_MS = 100_000;
 export function assertNoLeaks(world: World, ...clients: readonly VirtualClient[]): void {
   world.heal();
   world.run(SETTLE_MS);
+  assert.deepEqual(leftovers(world, clients), []);
+}
+
+/** What is left over, in words. Time must have passed since the last session ended. */
+export function leftovers(world: World, clients: readonly VirtualClient[]): string[] {
+  const left: string[] = [];
   for (const client of clients) {
-    assert.equal(client.session.state, 'closed');
-    assert.equal(client.openCarriers, 0, 'carriers of the client');
-    assert.equal(client.session.pollTimeout(), undefined, 'timers of the client');
+    if (client.session.state !== 'closed') left.push(`${client.name} is ${client.session.state}`);
+    if (client.openCarriers > 0) left.push(`${client.openCarriers} carriers of ${client.name}`);
+    if (client.session.pollTimeout() !== undefined) left.push(`timers of ${client.name}`);
   }
   for (const server of world.servers.values()) {
     if (!server.isAlive) continue;
     const { tombstones: _, ...population } = server.node.population;
-    const left = Object.entries(population).filter(([, count]) => count !== 0);
-    assert.deepEqual(left, [], `left over at ${server.address.name}`);
-    assert.equal(server.apps.size, 0, `applications at ${server.address.name}`);
+    for (const [what, count] of Object.entries(population))
+      if (count !== 0) left.push(`${count} ${what} at ${server.address.name}`);
+    if (server.apps.size > 0) left.push(`${server.apps.size} applications at ${server.address.name}`);
   }
+  return left;
 }

@@ -262,14 +262,13 @@ export class World {
   until(condition: () => boolean, limitMs = 60_000, what = 'the condition'): void {
     const end = this.now + limitMs;
     while (!condition())
-      if (!this.#step(end))
-        throw new Error(`${what} did not come true within ${limitMs} ms\n${this.story()}`);
+      if (!this.step(end)) throw new Error(`${what} did not come true within ${limitMs} ms\n${this.story()}`);
   }
 
   run(forMs: number): void {
     const end = this.now + forMs;
     this.scheduler.at(end, () => undefined); // time passes though nothing happens
-    while (this.#step(end));
+    while (this.step(end));
   }
 
   /** The last frames that came. */
@@ -278,7 +277,7 @@ export class World {
   }
 
   /** Answers false when nothing is left to do by `end`. */
-  #step(end: number): boolean {
+  step(end: number): boolean {
     const next = this.scheduler.nextAt;
     if (next === undefined || next > end) return false;
     this.#stepsAtOnce = next > this.now ? 0 : this.#stepsAtOnce + 1;

@@ -30,6 +30,7 @@ import { Migration } from './client-migration.ts';
 import { Opening } from './client-opening.ts';
 import { ClientOutput } from './client-output.ts';
 import type { ClientState } from './client-state.ts';
+import type { ClientStreams } from './client-streams.ts';
 import { Triggers } from './client-triggers.ts';
 import type { CryptoResult } from './crypto.ts';
 
@@ -88,6 +89,10 @@ export class ClientSession {
   /** Input bytes written but not on any carrier yet. */
   get bytesUnsent(): number {
     return this.#core.streams.send.unsentBytes;
+  }
+  /** @internal For what looks at a session from outside and changes nothing. */
+  get streams(): ClientStreams {
+    return this.#core.streams;
   }
   /** Input bytes kept for a restore. */
   get bytesRetained(): number {
