@@ -16,8 +16,8 @@ export interface Circumstances {
   readonly serverEnding: 'destroyed' | 'reset' | undefined;
   /** The server that had it was lost while it was unprotected, and not attached anew since. */
   readonly lostUnprotected: boolean;
-  /** Faults that came of anything so far. */
-  readonly faults: number;
+  /** Some fault has begun. */
+  readonly hasFaults: boolean;
 }
 
 /** Codes that say "nobody took the session over", in the words of net. */
@@ -34,12 +34,12 @@ const RAN_OUT = new Set([
 
 /** Why a session may not have ended so; undefined where it may. */
 export function objectionTo(failure: Failure, circumstances: Circumstances): string | undefined {
-  const { client, isPatient, wasOpen, serverEnding, lostUnprotected, faults } = circumstances;
+  const { client, isPatient, wasOpen, serverEnding, lostUnprotected, hasFaults } = circumstances;
   const { code } = failure;
   if (client.ending === 'reset' && code === 'ECONNRESET') return undefined;
   if (serverEnding === 'reset' && (code === 'ECONNRESET' || code === 'ERR_GODWIT_SESSION_ENDED'))
     return undefined;
-  if (faults === 0) return 'nothing had happened';
+  if (!hasFaults) return 'nothing had happened';
   if (!wasOpen) return undefined;
   if (code === 'ERR_GODWIT_UNPROTECTED')
     return lostUnprotected ? undefined : 'it was protected, or its server lived';

@@ -32,6 +32,8 @@ export class Faults {
   /** TRIGGERs that come twice, or again later: for which client, and after how long. */
   readonly #repeats: { client: ClientApplication; fault: FaultPlan; afterMs: number }[] = [];
   #isHealed = false;
+  /** Anything was done to the world at all. */
+  hasBegun = false;
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -64,6 +66,7 @@ export class Faults {
     narrate?.(
       `FAULT ${fault.kind} (client ${fault.client + 1}, server ${fault.server}, ${Math.round(fault.lastsMs)} ms)`,
     );
+    this.hasBegun = true;
     if (isStepFault(fault.kind)) {
       steps.arm(fault);
       return;

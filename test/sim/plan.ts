@@ -68,6 +68,8 @@ export interface NetworkPlan {
 export interface Plan {
   readonly seed: number;
   readonly delivery: Delivery;
+  /** Proofs and seals are those of node:crypto; else checksums, which take a fraction of the time. */
+  readonly hasRealCrypto: boolean;
   readonly network: NetworkPlan;
   readonly servers: readonly ServerPlan[];
   readonly clients: readonly ClientPlan[];
@@ -97,7 +99,8 @@ export function drawPlan(seed: number): Plan {
     workMs,
     latencyMs: network.latencyMs,
   });
-  return { seed, delivery, network, servers, clients, faults, healsAtMs: endMs, isPatient };
+  const hasRealCrypto = draw.chance(0.03);
+  return { seed, delivery, hasRealCrypto, network, servers, clients, faults, healsAtMs: endMs, isPatient };
 }
 
 function drawNetwork(draw: Draw): NetworkPlan {

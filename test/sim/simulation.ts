@@ -8,6 +8,7 @@ import type { DataPiece, Frame, PeerFrame, ServerAddress } from '../../packages/
 import { SkewedClock } from '../world/clock.ts';
 import type { Pipe } from '../world/pipe.ts';
 import type { ServerApp, ServerAppFactory } from '../world/server-apps.ts';
+import { QuickCrypto } from '../world/quick-crypto.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
 import { World, type CarrierOf, type WorldObserver } from '../world/world.ts';
 import { Checks } from './checks.ts';
@@ -70,7 +71,8 @@ export class Simulation {
 
   constructor(plan: Plan, options: { narrate?: Narrator | undefined } = {}) {
     this.plan = plan;
-    this.narrate = options.narrate;
+    const { narrate } = options;
+    if (narrate) this.narrate = (line) => narrate(`${this.world.now.toFixed(2).padStart(9)}  ${line}`);
     this.#isRecording = plan.faults.some((fault) => fault.kind === 'replay by a stranger');
     const draw = new Draw(plan.seed ^ 0x5eed);
     this.#draw = draw;
@@ -107,6 +109,7 @@ export class Simulation {
       }),
       ring: new KeyRing(this.#key),
       observer: this.#observer(),
+      ...(!plan.hasRealCrypto && { createCrypto: (asked) => new QuickCrypto(asked) }),
     });
     this.world.keepsTranscript = false;
     this.violations = new Violations(() => this.world.now);

@@ -122,6 +122,10 @@ export class VirtualServer {
     return this.#apps;
   }
 
+  pipe(carrierId: number): Pipe | undefined {
+    return this.#connections.get(carrierId)?.pipe;
+  }
+
   /** SIGKILL: all memory is lost; the kernel resets the connections unless the whole machine is gone (`silent`). */
   kill(silent = false): void {
     this.#alive = false;
