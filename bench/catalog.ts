@@ -1,4 +1,5 @@
 /** Every benchmark by its name, in the order in which they run. */
+import { crashBlackout, plannedBlackout } from './figures/blackout.ts';
 import { commit } from './figures/commit.ts';
 import { connect } from './figures/connect.ts';
 import { drain } from './figures/drain.ts';
@@ -22,6 +23,8 @@ export const CATALOG: Readonly<Record<BenchmarkName, Benchmark>> = {
   snapshots,
   commit,
   http,
+  plannedBlackout,
+  crashBlackout,
   drain,
   scale,
 };

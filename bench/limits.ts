@@ -22,6 +22,8 @@ export const LIMITS = {
   snapshots: higher(0.85, 0.95),
   commit: higher(0.8, 0.95),
   http: higher(0.8, 0.95),
+  plannedBlackout: lower(8, 3),
+  crashBlackout: lower(1.5, 1.1),
   drain: higher(0.4, 0.8),
   scale: lower(1.2, 1.2),
 } as const satisfies Readonly<Record<string, Limit>>;

@@ -4,6 +4,7 @@ import { compare, type Measurement } from '../harness/compare.ts';
 import type { LoadClientConfig } from '../programs/load-client.ts';
 import type { Drained, RequestServerConfig } from '../programs/request-server.ts';
 import { freePorts } from './free-ports.ts';
+import { awaitStandby } from './standbys.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 64 };
 
@@ -41,7 +42,7 @@ async function measureDrain(bench: Bench, sessions: number): Promise<Measurement
   const [origin, destination] = await starting;
   if (origin === undefined || destination === undefined) throw new Error('two servers were to be started');
   await client.call('open', sessions);
-  await destination.call('awaitCarriers', 1);
+  await awaitStandby([destination]);
   const { moved, seconds } = await origin.call<Drained>('drain');
   if (moved !== sessions) throw new Error(`${moved} of ${sessions} sessions moved`);
   // They are there, and they work.

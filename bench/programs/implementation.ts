@@ -1,7 +1,6 @@
 /** The two things compared, in one shape: Godwit, with all that protects a session, and plain node:net. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { setTimeout } from 'node:timers/promises';
 import * as godwit from 'godwit';
 import type { ServerSocket } from 'godwit';
 import { fail } from '../harness/program.ts';
@@ -10,9 +9,6 @@ export type Implementation = 'godwit' | 'net';
 
 /** The same on all servers of all benchmarks: it protects nothing but them. */
 const CLUSTER_KEY = 'ab'.repeat(32);
-
-/** How often carriers are counted, in milliseconds. */
-const CARRIERS_POLL_MS = 5;
 
 export interface ServerChoices {
   readonly implementation: Implementation;
@@ -92,14 +88,6 @@ export function protect(socket: net.Socket, state: () => Uint8Array | string): B
 /** The server's end of a Godwit session, for what only that has. */
 export function asServerSocket(socket: net.Socket): ServerSocket | undefined {
   return socket instanceof godwit.ServerSocket ? socket : undefined;
-}
-
-/**
- * Comes when so many carriers at this server have proved who they are: those of sessions, and standbys. There is no event
- * for it; servers only count them.
- */
-export async function awaitCarriers(server: net.Server, count: number): Promise<void> {
-  while ((server as unknown as GodwitServer).stats.carriers < count) await setTimeout(CARRIERS_POLL_MS);
 }
 
 function failUnprotected(end: string, reason: string): never {

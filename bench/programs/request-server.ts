@@ -1,13 +1,6 @@
 /** A server that answers requests of a fixed size with responses of a fixed size. */
 import { runProgram } from '../harness/program.ts';
-import {
-  asServerSocket,
-  awaitCarriers,
-  listen,
-  protect,
-  type GodwitServer,
-  type ServerChoices,
-} from './implementation.ts';
+import { asServerSocket, listen, protect, type GodwitServer, type ServerChoices } from './implementation.ts';
 
 export interface RequestServerConfig extends ServerChoices {
   readonly requestBytes: number;
@@ -50,8 +43,8 @@ await runProgram(async (config: RequestServerConfig) => {
         const moved = await (server as unknown as GodwitServer).drain();
         return { moved, seconds: (performance.now() - startedMs) / 1000 };
       },
-      /** Comes when so many carriers have proved who they are: those of sessions, and standbys. */
-      awaitCarriers: (count: number) => awaitCarriers(server, count),
+      /** Carriers that have proved who they are: of sessions, and standbys. */
+      carriers: () => (server as unknown as GodwitServer).stats.carriers,
     },
   };
 });
