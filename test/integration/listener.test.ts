@@ -78,6 +78,15 @@ describe('a server', () => {
     assert.throws(() => connect({ path: '/tmp/x.sock' }), { code: 'ERR_GODWIT_UNSUPPORTED' });
   });
 
+  test('refuses options that are nearly its own, and ignores others as net does', () => {
+    const unknown = { code: 'ERR_GODWIT_OPTION_UNKNOWN' };
+    assert.throws(() => createServer({ delivry: 'commit' } as never), unknown);
+    assert.throws(() => createServer({ limits: { maxStatebytes: 1 } } as never), unknown);
+    assert.throws(() => createServer({ timers: { attachTimeout: 1 } } as never), unknown);
+    assert.throws(() => connect({ port: 1, serves: [] } as never), unknown);
+    createServer({ requestTimeout: 1, cert: '', backlog: 3 } as never);
+  });
+
   test('runs over any transport, and its sessions move there too', async () => {
     const transport = new MemoryNetwork();
     const keys = KeyRing.generateKey();

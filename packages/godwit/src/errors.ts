@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   ERR_GODWIT_STATE_TOO_LARGE:
     'A state is over `limits.maxStateBytes`; what the exporter answers then leaves the session unprotected.',
   ERR_GODWIT_EXPORT_INVALID: 'An exporter answered something that is no state, such as a promise.',
+  ERR_GODWIT_OPTION_UNKNOWN: 'There is no such option; its name is nearly that of one there is.',
   ERR_GODWIT_UNSUPPORTED: 'An option or call of net that a migratory connection can not have.',
   ERR_GODWIT_MEMBERS: 'The list of members could not be read; it stays as it was.',
   ERR_GODWIT_NO_SERVER: 'No other server is known, or none could be reached.',
@@ -67,6 +68,10 @@ export class GodwitError extends Error {
   declare readonly address?: string;
   /** As `address`. */
   declare readonly port?: number;
+  /** The name that could not be resolved; only with `syscall` `getaddrinfo`. */
+  declare readonly hostname?: string;
+  /** One for each address, where a host has several and none could be reached. */
+  declare readonly errors?: readonly Error[];
 
   constructor(code: string, message: string, options: { readonly cause?: unknown } & SystemErrorPlace = {}) {
     const { cause, ...place } = options;
@@ -79,24 +84,43 @@ export class GodwitError extends Error {
 }
 
 /** `connect ECONNREFUSED 127.0.0.1:7000`, as net words it. */
-const CONNECT_MESSAGE = /^connect (?:E[A-Z]+) (.+):(\d+)(?: - Local .*)?$/;
+const CONNECT_MESSAGE = /^connect E[A-Z]+ (.+):(\d+)$/;
+
+/** What node's errors of the system tell besides their code. */
+const SYSTEM_FIELDS = [
+  'errno',
+  'syscall',
+  'hostname',
+  'address',
+  'port',
+  'localAddress',
+  'localPort',
+] as const;
 
 /** The error for an end of a session. A code of the operating system gets the fields that net gives it. */
 export function errorFromFailure(failure: Failure, syscall?: string): GodwitError {
-  const match = CONNECT_MESSAGE.exec(failure.message);
-  if (match !== null) {
-    const [, address = '', port] = match;
-    return new GodwitError(failure.code, failure.message, {
-      syscall: 'connect',
-      address,
-      port: Number(port),
-    });
-  }
+  const { code, message, cause } = failure;
   // net words it so too, and programs are known to compare messages.
-  if (failure.code === 'ECONNRESET' && syscall === 'read') {
-    return new GodwitError(failure.code, 'read ECONNRESET', { syscall, cause: failure.message });
-  }
-  return new GodwitError(failure.code, failure.message, syscall === undefined ? {} : { syscall });
+  if (code === 'ECONNRESET' && syscall === 'read')
+    return new GodwitError(code, 'read ECONNRESET', { syscall, cause: cause ?? message });
+  const place = cause instanceof Error ? fieldsOf(cause) : placeIn(message);
+  const error = new GodwitError(code, message, {
+    ...(syscall !== undefined && { syscall }),
+    ...(cause !== undefined && { cause }),
+  });
+  return Object.assign(error, place);
+}
+
+function fieldsOf(cause: Error): object {
+  const fields = Object.entries(cause).filter(([name]) =>
+    (SYSTEM_FIELDS as readonly string[]).includes(name),
+  );
+  return { ...Object.fromEntries(fields), ...(cause instanceof AggregateError && { errors: cause.errors }) };
+}
+
+function placeIn(message: string): object {
+  const [, address, port] = CONNECT_MESSAGE.exec(message) ?? [];
+  return port === undefined ? {} : { syscall: 'connect', address, port: Number(port) };
 }
 
 /** An argument that net refuses with a `TypeError` or `RangeError` and a code. */

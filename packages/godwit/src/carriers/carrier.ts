@@ -2,7 +2,7 @@
  * What a carrier is: one reliable byte pipe under a session (protocol.md §3). TCP, TLS, WebSocket and memory all
  * implement these interfaces, and nothing above this folder knows which one it has.
  */
-import type { LookupFunction, ListenOptions } from 'node:net';
+import type { BlockList, LookupFunction, ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** Bytes waiting to be sent from which on `write` answers false. Memory cost: about as much a stalled carrier. */
@@ -18,6 +18,8 @@ export interface CarrierClosed {
   readonly message: string;
   /** The peer's host said so: a RST, a refusal or the end of the pipe. Without it the peer is merely silent. */
   readonly reset: boolean;
+  /** Node's own error, where there is one. */
+  readonly cause?: Error | undefined;
 }
 
 /** The code of a carrier that this side ended, destroyed or reset itself. */
@@ -73,12 +75,25 @@ export interface Carrier {
   /** The carrier keeps no process alive. */
   unref(): void;
   setNoDelay(noDelay: boolean): void;
-  setKeepAlive(enable: boolean, initialDelayMs: number): void;
+  setKeepAlive(keepAlive: KeepAlive): void;
+  /** Of the packets that leave; 0 where the pipe has none. Throws what the operating system says against it. */
+  typeOfService: number;
   /**
    * Gives the pipe up to a peer that does not speak Godwit: the raw stream, paused, with `unread` back at its front.
    * No handler is called any more. Only some carriers can.
    */
   takeStream?(unread: Uint8Array): Duplex;
+}
+
+/** The keep-alive of TCP. Pipes of other kinds have none. */
+export interface KeepAlive {
+  readonly enable: boolean;
+  /** Silence before the first probe, in milliseconds. 0: the operating system's. */
+  readonly initialDelayMs: number;
+  /** Between probes, in milliseconds. Default node's: 1,000. */
+  readonly intervalMs?: number | undefined;
+  /** Probes without an answer after which the peer counts as gone. Default node's: 10. */
+  readonly count?: number | undefined;
 }
 
 /** Where to dial. */
@@ -94,10 +109,43 @@ export interface DialOptions {
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;
   readonly family?: number | undefined;
+  readonly hints?: number | undefined;
   readonly lookup?: LookupFunction | undefined;
+  readonly autoSelectFamily?: boolean | undefined;
+  readonly autoSelectFamilyAttemptTimeout?: number | undefined;
+  /** A dial of one of these addresses is done with code `ERR_IP_BLOCKED`. */
+  readonly blockList?: BlockList | undefined;
   /** An aborted dial is done with code `ABORT_ERR`. */
   readonly signal?: AbortSignal | undefined;
+  /** Told of each step, before `done`. */
+  readonly onStep?: ((step: DialStep) => void) | undefined;
 }
+
+/** A step of a dial: an event of net.Socket, with its arguments. */
+export type DialStep =
+  | {
+      readonly event: 'lookup';
+      readonly args: readonly [
+        error: Error | null,
+        address: string | undefined,
+        family: number | undefined,
+        host: string,
+      ];
+    }
+  | {
+      readonly event: 'connectionAttempt';
+      readonly args: readonly [address: string, port: number, family: number];
+      /** The host has several addresses, which are tried in turn. */
+      readonly isOneOfSeveral: boolean;
+    }
+  | {
+      readonly event: 'connectionAttemptFailed';
+      readonly args: readonly [address: string, port: number, family: number, error: Error];
+    }
+  | {
+      readonly event: 'connectionAttemptTimeout';
+      readonly args: readonly [address: string, port: number, family: number];
+    };
 
 /** Called once, unless the dial was cancelled, and never before `dial` returned. */
 export type DialDone = (error: CarrierClosed | undefined, carrier: Carrier | undefined) => void;
@@ -149,7 +197,13 @@ const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'ECONNREFUSED', 
 /** A carrier's end from an error of node. */
 export function closedBy(error: Error & { readonly code?: unknown }): CarrierClosed {
   const code = typeof error.code === 'string' ? error.code : 'ECONNRESET';
-  return { code, message: error.message === '' ? code : error.message, reset: RESET_CODES.has(code) };
+  return { code, message: messageOf(error) || code, reset: RESET_CODES.has(code), cause: error };
+}
+
+/** Where several addresses were tried, node gives one error for all of them, without a message of its own. */
+function messageOf(error: Error): string {
+  if (!(error instanceof AggregateError)) return error.message;
+  return error.errors.map((each: Error) => each.message).join('; ');
 }
 
 /** The end that a peer's FIN makes. */

@@ -13,6 +13,7 @@ import {
   type DialAddress,
   type DialDone,
   type DialOptions,
+  type KeepAlive,
   type ListenHandlers,
   type ListenTarget,
   type Listener,
@@ -129,9 +130,10 @@ export class MemoryCarrier implements Carrier {
   setNoDelay(_noDelay: boolean): void {
     // Nothing is ever delayed.
   }
-  setKeepAlive(_enable: boolean, _initialDelayMs: number): void {
+  setKeepAlive(_keepAlive: KeepAlive): void {
     // Memory does not go away in silence.
   }
+  typeOfService = 0;
 
   #close(closed: CarrierClosed): void {
     if (this.#closed !== undefined) return;

@@ -14,6 +14,8 @@ import {
   type DialAddress,
   type DialDone,
   type DialOptions,
+  type DialStep,
+  type KeepAlive,
   type ListenHandlers,
   type ListenTarget,
   type Listener,
@@ -119,8 +121,15 @@ export class SocketCarrier implements Carrier {
   setNoDelay(noDelay: boolean): void {
     this.#socket.setNoDelay(noDelay);
   }
-  setKeepAlive(enable: boolean, initialDelayMs: number): void {
-    this.#socket.setKeepAlive(enable, initialDelayMs);
+  setKeepAlive({ enable, initialDelayMs, intervalMs, count }: KeepAlive): void {
+    this.#socket.setKeepAlive(enable, initialDelayMs, intervalMs, count);
+  }
+  get typeOfService(): number {
+    // Node 22 does not know it.
+    return (this.#socket as Partial<net.Socket>).getTypeOfService?.() ?? 0;
+  }
+  set typeOfService(typeOfService: number) {
+    (this.#socket as Partial<net.Socket>).setTypeOfService?.(typeOfService);
   }
 
   takeStream(unread: Uint8Array): Duplex {
@@ -188,13 +197,15 @@ export const SOCKET_OPTIONS = {
 
 export class TcpTransport implements Transport {
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
-    const { timeoutMs: _timeoutMs, signal: _signal, ...given } = options;
+    const { timeoutMs: _timeoutMs, signal: _signal, onStep, ...given } = options;
     const connect = { ...SOCKET_OPTIONS, ...definedIn(given), host: address.host, port: address.port };
-    let socket: net.Socket;
+    const socket = new net.Socket(connect);
+    if (onStep !== undefined) tellSteps(socket, onStep);
     try {
-      socket = net.connect(connect);
+      socket.connect(connect);
     } catch (error) {
       // A port out of range and the like: reported as every other failure is.
+      socket.destroy();
       return failLater(closedBy(error as Error), done);
     }
     return watchDial(socket, 'connect', options, done, () => new SocketCarrier(socket));
@@ -204,6 +215,19 @@ export class TcpTransport implements Transport {
     const server = net.createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true });
     return listenOn(server, 'connection', target, handlers, (socket) => new SocketCarrier(socket));
   }
+}
+
+function tellSteps(socket: net.Socket, onStep: (step: DialStep) => void): void {
+  socket.on('lookup', (error, address, family, host) => {
+    onStep({ event: 'lookup', args: [error, address, family as number, host] });
+  });
+  socket.on('connectionAttempt', (...args) => {
+    // The list is there only while several addresses are tried.
+    const attempted = socket.autoSelectFamilyAttemptedAddresses as readonly string[] | undefined;
+    onStep({ event: 'connectionAttempt', args, isOneOfSeveral: attempted !== undefined });
+  });
+  socket.on('connectionAttemptFailed', (...args) => onStep({ event: 'connectionAttemptFailed', args }));
+  socket.on('connectionAttemptTimeout', (...args) => onStep({ event: 'connectionAttemptTimeout', args }));
 }
 
 /** Follows a connecting socket up to `event`; shared by every transport that is made of node's sockets. */

@@ -14,7 +14,8 @@ import {
   type ClientTimers,
 } from '../session/index.ts';
 import { CarrierDriver } from '../socket/carrier-driver.ts';
-import { readServer, type ConnectRequest } from '../socket/connect-options.ts';
+import { CarrierSettings, type CarrierOptions } from '../socket/carrier-settings.ts';
+import { readServer, type SessionRequest } from '../socket/connect-options.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
 import { rehearseSoon } from '../socket/rehearsal.ts';
 import { now } from '../socket/timers.ts';
@@ -29,6 +30,7 @@ import {
   type ProtocolError,
 } from '../wire/index.ts';
 import { defaultTransport } from './default-transport.ts';
+import { readDialOptions, standbyDialing, type StandbyDialing } from './dialing.ts';
 import { standbyHubOf, type HubMember, type StandbyHub } from './standby-hub.ts';
 
 /** After the first connection of a process, so that it is not in the way of its first bytes, in milliseconds. */
@@ -40,6 +42,7 @@ const STANDBYS_MAX = 8;
 export class ClientDriver implements SessionPort, HubMember {
   readonly sessionId: string;
   readonly service: string;
+  readonly dialing: StandbyDialing;
   readonly #session: ClientSession;
   readonly #driver: CarrierDriver;
   readonly #listener: PortListener;
@@ -50,25 +53,18 @@ export class ClientDriver implements SessionPort, HubMember {
   readonly #maxStandbys: number;
   #connected = false;
   #over = false;
-  #referenced = true;
-  #noDelay: boolean | undefined;
-  #keepAlive: readonly [enable: boolean, initialDelayMs: number] | undefined;
+  readonly #settings = new CarrierSettings();
   #servers = '';
 
-  constructor({ options, servers }: ConnectRequest, listener: PortListener) {
+  constructor({ options, servers }: SessionRequest, listener: PortListener) {
     const sessionId = random(SESSION_ID_BYTES);
     const timers = timersOf(options.giveUpTimeoutMs);
     this.sessionId = toHex(sessionId);
     this.service = options.service ?? '';
     this.#listener = listener;
     this.#transport = options.transport ?? defaultTransport;
-    this.#dialOptions = {
-      timeoutMs: timers.dialTimeoutMs,
-      localAddress: options.localAddress,
-      localPort: options.localPort,
-      family: options.family,
-      lookup: options.lookup,
-    };
+    this.#dialOptions = readDialOptions(options, timers.dialTimeoutMs);
+    this.dialing = standbyDialing(this.#dialOptions);
     this.#maxStandbys = Math.min(Math.max(options.maxStandbys ?? STANDBYS_DEFAULT, 0), STANDBYS_MAX);
     this.#hub =
       options.standby === false || this.#maxStandbys === 0 ? undefined : standbyHubOf(this.#transport);
@@ -149,18 +145,12 @@ export class ClientDriver implements SessionPort, HubMember {
     this.#driver.schedule();
     return started ? undefined : { code: 'ERR_GODWIT_BUSY', message: 'the session is moving already' };
   }
-  setReferenced(referenced: boolean): void {
-    this.#referenced = referenced;
-    for (const carrier of this.#driver.carriers) this.#applyOptions(carrier);
+  configure(options: CarrierOptions): void {
+    this.#settings.change(options, this.#driver.carriers);
     this.#updateReferences();
   }
-  setNoDelay(noDelay: boolean): void {
-    this.#noDelay = noDelay;
-    for (const carrier of this.#driver.carriers) carrier.setNoDelay(noDelay);
-  }
-  setKeepAlive(enable: boolean, initialDelayMs: number): void {
-    this.#keepAlive = [enable, initialDelayMs];
-    for (const carrier of this.#driver.carriers) carrier.setKeepAlive(enable, initialDelayMs);
+  get typeOfService(): number {
+    return this.#firstCarrier?.typeOfService ?? this.#settings.typeOfService;
   }
 
   // --- HubMember ------------------------------------------------------------------------------------------------
@@ -205,7 +195,7 @@ export class ClientDriver implements SessionPort, HubMember {
         this.#authenticateCarriers();
         this.#updateStandbys();
         if (this.#session.servers.length > 1) rehearseSoon(REHEARSAL_DELAY_MS);
-        this.#listener.connected(addressesOf([...this.#driver.carriers][0]));
+        this.#listener.connected(addressesOf(this.#firstCarrier));
         return;
       case 'readable':
         this.#listener.readable();
@@ -245,12 +235,12 @@ export class ClientDriver implements SessionPort, HubMember {
     const standby = this.#connected ? this.#hub?.take(this, candidate) : undefined;
     if (standby !== undefined) {
       const carrierId = this.#driver.takeCarrierId();
-      this.#use(standby.carrier);
+      this.#settings.applyTo(standby.carrier);
       this.#driver.attach(carrierId, standby.carrier, standby.decoder);
       this.#session.handleConnected(now(), dialId, carrierId, standby.challenge);
       return;
     }
-    const dial = this.#transport.dial(candidate, this.#dialOptions, (error, carrier) => {
+    const dial = this.#transport.dial(candidate, this.#optionsOfDial, (error, carrier) => {
       this.#dials.delete(dialId);
       if (carrier === undefined) {
         this.#session.handleDialFailed(
@@ -260,7 +250,7 @@ export class ClientDriver implements SessionPort, HubMember {
         );
       } else {
         const carrierId = this.#driver.takeCarrierId();
-        this.#use(carrier);
+        this.#settings.applyTo(carrier);
         carrier.write([encodePreface(Role.Client)]);
         this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('server'));
         this.#session.handleConnected(now(), dialId, carrierId);
@@ -270,20 +260,20 @@ export class ClientDriver implements SessionPort, HubMember {
     this.#dials.set(dialId, dial);
   }
 
-  #use(carrier: Carrier): void {
-    if (this.#noDelay !== undefined) carrier.setNoDelay(this.#noDelay);
-    if (this.#keepAlive !== undefined) carrier.setKeepAlive(...this.#keepAlive);
-    this.#applyOptions(carrier);
+  /** Until the session is connected the application hears of each step, as with net. */
+  get #optionsOfDial(): DialOptions {
+    if (this.#connected) return this.#dialOptions;
+    return { ...this.#dialOptions, onStep: (step) => this.#listener.dialStep(step) };
   }
 
-  #applyOptions(carrier: Carrier): void {
-    if (this.#referenced) carrier.ref();
-    else carrier.unref();
+  get #firstCarrier(): Carrier | undefined {
+    const [carrier] = this.#driver.carriers;
+    return carrier;
   }
 
   /** A carrier keeps the process alive by itself; without one, waiting for the next one does. */
   #updateReferences(): void {
-    this.#driver.deadline.setReferenced(this.#referenced && this.#driver.carrierCount === 0);
+    this.#driver.deadline.setReferenced(this.#settings.isReferenced && this.#driver.carrierCount === 0);
   }
 
   /** Its server has proved that it holds the session's secret, so larger frames are welcome. */

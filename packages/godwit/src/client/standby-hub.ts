@@ -1,6 +1,6 @@
 /**
- * The standbys of this process: one to each server (and service) that some session might move to, shared by all of them
- * (protocol.md §5.4). They keep no process alive.
+ * The standbys of this process: one to each server (and service) that some session might move to, shared by all that dial
+ * alike (protocol.md §5.4). They keep no process alive.
  */
 import type { Transport } from '../carriers/carrier.ts';
 import type { Candidate } from '../session/client-events.ts';
@@ -36,11 +36,11 @@ export class StandbyHub {
 
   /** Joins the session to the standbys of these servers and of no others; its epoch may have changed. */
   update(member: HubMember, servers: readonly Candidate[]): void {
-    const wanted = new Map(servers.map((server) => [keyOf(member.service, server), server]));
+    const wanted = new Map(servers.map((server) => [keyOf(member, server), server]));
     const joined = this.#joined.get(member.sessionId) ?? new Set();
     for (const key of joined) if (!wanted.has(key)) this.#standbys.get(key)?.remove(member);
     this.#joined.set(member.sessionId, new Set(wanted.keys()));
-    for (const [key, server] of wanted) this.#standby(key, server).add(member);
+    for (const [key, server] of wanted) this.#standby(key, server, member).add(member);
   }
 
   leave(member: HubMember): void {
@@ -50,19 +50,20 @@ export class StandbyHub {
 
   /** A ready carrier to that server, for the session to attach over. */
   take(member: HubMember, server: Candidate): TakenStandby | undefined {
-    return this.#standbys.get(keyOf(member.service, server))?.take();
+    return this.#standbys.get(keyOf(member, server))?.take();
   }
 
-  #standby(key: string, server: Candidate): Standby {
+  #standby(key: string, server: Candidate, { dialing }: HubMember): Standby {
     let standby = this.#standbys.get(key);
     if (standby === undefined) {
-      standby = new Standby(server, this.#transport, () => this.#standbys.delete(key));
+      standby = new Standby(server, this.#transport, dialing, () => this.#standbys.delete(key));
       this.#standbys.set(key, standby);
     }
     return standby;
   }
 }
 
-function keyOf(service: string, { host, port }: Candidate): string {
-  return `${service} ${host}:${port}`;
+/** A standby serves one service, and is dialled in one way: past no block list, and from the address that was asked for. */
+function keyOf({ service, dialing }: HubMember, { host, port }: Candidate): string {
+  return `${service} ${host}:${port} ${dialing.key}`;
 }

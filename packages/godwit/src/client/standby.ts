@@ -1,7 +1,6 @@
 /** One standby carrier: set up ahead of need, authenticated, and watching for TRIGGERs to the sessions that share it. */
 import type { Carrier, Dial, Transport } from '../carriers/carrier.ts';
 import type { Candidate, Incoming } from '../session/client-events.ts';
-import { DEFAULT_CLIENT_TIMERS } from '../session/index.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import {
   FrameDecoder,
@@ -13,6 +12,7 @@ import {
   toHex,
   type Frame,
 } from '../wire/index.ts';
+import type { StandbyDialing } from './dialing.ts';
 
 /** Pauses between attempts to set a standby up, in milliseconds; the pause doubles with each failure. */
 const RETRY_MIN_MS = 250;
@@ -34,6 +34,7 @@ export interface HubMember {
   readonly sessionId: string;
   readonly service: string;
   readonly epoch: number;
+  readonly dialing: StandbyDialing;
   standbyProof(challenge: Challenge, then: (frame: Uint8Array | undefined) => void): void;
   handleTrigger(frame: Frame<'trigger'>): void;
   handleStandby(address: Candidate, ready: boolean): void;
@@ -61,6 +62,7 @@ interface Link {
 export class Standby {
   readonly #address: Candidate;
   readonly #transport: Transport;
+  readonly #dialing: StandbyDialing;
   readonly #onUnused: () => void;
   readonly #members = new Map<string, HubMember>();
   readonly #changed = new Set<string>();
@@ -70,9 +72,10 @@ export class Standby {
   #failures = 0;
   #watchScheduled = false;
 
-  constructor(address: Candidate, transport: Transport, onUnused: () => void) {
+  constructor(address: Candidate, transport: Transport, dialing: StandbyDialing, onUnused: () => void) {
     this.#address = address;
     this.#transport = transport;
+    this.#dialing = dialing;
     this.#onUnused = onUnused;
   }
 
@@ -123,8 +126,7 @@ export class Standby {
   }
 
   #dial(): void {
-    const { dialTimeoutMs: timeoutMs } = DEFAULT_CLIENT_TIMERS;
-    const dial = this.#transport.dial(this.#address, { timeoutMs }, (_error, carrier) => {
+    const dial = this.#transport.dial(this.#address, this.#dialing.options, (_error, carrier) => {
       if (carrier === undefined) this.#fail();
       else this.#start(carrier);
     });

@@ -1,4 +1,5 @@
 /** What `createServer` takes, and what becomes of it. */
+import type { BlockList } from 'node:net';
 import type { Transport } from '../carriers/carrier.ts';
 import { TcpTransport } from '../carriers/tcp.ts';
 import { Members, type MembersOption } from '../cluster/members.ts';
@@ -10,7 +11,10 @@ import {
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
+import { checkNumber } from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
+import { checkBlockList } from '../socket/net-habits.ts';
+import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
 
@@ -58,6 +62,8 @@ export interface ServerOptions {
   readonly keepAlive?: boolean;
   /** Milliseconds. Default 0: the operating system's. */
   readonly keepAliveInitialDelay?: number;
+  /** Carriers from these addresses are closed unread: of clients and of other servers. 'refused' says so. */
+  readonly blockList?: BlockList;
   /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
   readonly limits?: Partial<ServerLimits & GateLimits>;
   /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
@@ -80,17 +86,44 @@ export interface ServerSettings {
     ServerOptions,
     'allowHalfOpen' | 'highWaterMark' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'
   >;
+  readonly blockList: BlockList | undefined;
   readonly transport: Transport;
   readonly gate: GateLimits;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
 }
 
+/** Every option there is: the compiler sees to it. */
+const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
+  keys: 'godwit',
+  members: 'godwit',
+  delivery: 'godwit',
+  service: 'godwit',
+  name: 'godwit',
+  advertise: 'godwit',
+  schema: 'godwit',
+  canRestore: 'godwit',
+  limits: 'godwit',
+  timers: 'godwit',
+  transport: 'godwit',
+  allowHalfOpen: 'net',
+  pauseOnConnect: 'net',
+  highWaterMark: 'net',
+  noDelay: 'net',
+  keepAlive: 'net',
+  keepAliveInitialDelay: 'net',
+  blockList: 'net',
+};
+
 const NAME_BYTES_MAX = 64;
 const SCHEMA_MAX = 2 ** 32 - 1;
 
-/** Throws `TypeError` and `RangeError` with net's codes, and whatever the key ring throws. */
+/** Throws `TypeError` and `RangeError` with net's codes, ERR_GODWIT_OPTION_UNKNOWN, and whatever the key ring throws. */
 export function readServerOptions(options: ServerOptions): ServerSettings {
+  checkOptionNames(options, SERVER_OPTIONS);
+  checkAllNames('limits', options.limits, { ...DEFAULT_SERVER_LIMITS, ...DEFAULT_GATE_LIMITS });
+  checkAllNames('timers', options.timers, DEFAULT_SERVER_TIMERS);
+  checkNetOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
   if (delivery !== 'replay' && delivery !== 'commit')
     throw argumentError(
@@ -117,11 +150,19 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     canRestore: options.canRestore,
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
+    blockList: options.blockList,
     transport: options.transport ?? new TcpTransport(),
     gate: { ...DEFAULT_GATE_LIMITS, ...limits },
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
+}
+
+function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {
+  if (keepAliveInitialDelay !== undefined)
+    checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
+  if (highWaterMark !== undefined) checkNumber(highWaterMark, 'options.highWaterMark');
+  checkBlockList(blockList);
 }
 
 /** Throws what `Members` throws, at once rather than when the server listens. */

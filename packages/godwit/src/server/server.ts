@@ -1,6 +1,6 @@
 /** A server of migratory connections: a net.Server in all but name. */
 import { EventEmitter } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import { isIP, type AddressInfo } from 'node:net';
 import type { Carrier, Listener } from '../carriers/carrier.ts';
 import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
@@ -9,6 +9,7 @@ import type { Failure, MigrationReport } from '../session/client-events.ts';
 import { rehearseSoon } from '../socket/rehearsal.ts';
 import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
+import { keepAliveOf } from '../socket/net-habits.ts';
 import type { Socket } from '../socket/socket.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { drain, type DrainOptions } from './drain.ts';
@@ -84,6 +85,8 @@ interface Running {
 export class Server extends EventEmitter {
   /** Connections beyond this are closed with a 'drop' event. Restored sessions are never turned away. */
   maxConnections: number | undefined;
+  /** In net: whether a worker of node:cluster drops what is over `maxConnections` itself. Here it always does. */
+  dropMaxConnection: boolean | undefined;
   readonly #settings: ServerSettings;
   readonly #gate: PrefaceGate;
   readonly #sockets = new Set<ServerSocket>();
@@ -317,9 +320,17 @@ export class Server extends EventEmitter {
   }
 
   #onCarrier(carrier: Carrier): void {
+    const { remoteAddress = '' } = carrier;
+    const family = isIP(remoteAddress);
+    if (family !== 0 && this.#settings.blockList?.check(remoteAddress, family === 6 ? 'ipv6' : 'ipv4')) {
+      const message = `IP(${remoteAddress}) is blocked by net.BlockList`;
+      this.#onRefused({ code: 'ERR_IP_BLOCKED', message }, carrier);
+      carrier.destroy();
+      return;
+    }
     const { noDelay, keepAlive, keepAliveInitialDelay } = this.#settings.socket;
     if (noDelay === false) carrier.setNoDelay(false);
-    if (keepAlive === true) carrier.setKeepAlive(true, keepAliveInitialDelay ?? 0);
+    if (keepAlive) carrier.setKeepAlive(keepAliveOf(true, keepAliveInitialDelay));
     this.#gate.accept(carrier);
   }
 
@@ -339,7 +350,8 @@ export class Server extends EventEmitter {
     if (maxConnections !== undefined && this.#sockets.size >= maxConnections && !socket.restored) {
       const { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily } = socket;
       socket.destroy();
-      this.emit('drop', { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily });
+      const data = { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily };
+      this.emit('drop', ...(remoteAddress === undefined ? [] : [data]));
       return;
     }
     this.#sockets.add(socket);
@@ -394,6 +406,16 @@ export class Server extends EventEmitter {
       signal.addEventListener('abort', onAbort, { once: true });
       this.once('close', () => signal.removeEventListener('abort', onAbort));
     }
+  }
+
+  /** With `captureRejections`: a listener's promise that rejects costs its connection, as in net. */
+  override [EventEmitter.captureRejectionSymbol](
+    error: Error,
+    event: string | symbol,
+    ...args: unknown[]
+  ): void {
+    if (event === 'connection') (args[0] as ServerSocket).destroy(error);
+    else this.emit('error', error);
   }
 
   // --- Typed events ---------------------------------------------------------------------------------------------

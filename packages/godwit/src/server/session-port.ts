@@ -2,6 +2,7 @@
 import type { Candidate } from '../session/client-events.ts';
 import type { ServerSession } from '../session/index.ts';
 import type { Carrier } from '../carriers/carrier.ts';
+import { CarrierSettings, type CarrierOptions } from '../socket/carrier-settings.ts';
 import type { PortListener, SessionPort } from '../socket/port.ts';
 import { now } from '../socket/timers.ts';
 import type { NodeDriver } from './node-driver.ts';
@@ -10,9 +11,7 @@ export class ServerSessionPort implements SessionPort {
   readonly #session: ServerSession;
   readonly #driver: NodeDriver;
   readonly listener: PortListener;
-  #referenced = true;
-  #noDelay: boolean | undefined;
-  #keepAlive: readonly [enable: boolean, initialDelayMs: number] | undefined;
+  readonly #settings = new CarrierSettings();
 
   constructor(session: ServerSession, driver: NodeDriver, listener: PortListener) {
     this.#session = session;
@@ -65,28 +64,16 @@ export class ServerSessionPort implements SessionPort {
   migrate(to: string | Candidate | undefined): undefined {
     this.#driver.migrate(this.#session, to);
   }
-  setReferenced(referenced: boolean): void {
-    this.#referenced = referenced;
-    this.#applyTo(this.#driver.carrierOf(this.#session));
+  configure(options: CarrierOptions): void {
+    const carrier = this.#driver.carrierOf(this.#session);
+    this.#settings.change(options, carrier === undefined ? [] : [carrier]);
   }
-  setNoDelay(noDelay: boolean): void {
-    this.#noDelay = noDelay;
-    this.#driver.carrierOf(this.#session)?.setNoDelay(noDelay);
-  }
-  setKeepAlive(enable: boolean, initialDelayMs: number): void {
-    this.#keepAlive = [enable, initialDelayMs];
-    this.#driver.carrierOf(this.#session)?.setKeepAlive(enable, initialDelayMs);
+  get typeOfService(): number {
+    return this.#driver.carrierOf(this.#session)?.typeOfService ?? this.#settings.typeOfService;
   }
 
   /** The session came to another carrier: it gets the options that the application has set. */
   attached(carrier: Carrier | undefined): void {
-    if (this.#noDelay !== undefined) carrier?.setNoDelay(this.#noDelay);
-    if (this.#keepAlive !== undefined) carrier?.setKeepAlive(...this.#keepAlive);
-    this.#applyTo(carrier);
-  }
-
-  #applyTo(carrier: Carrier | undefined): void {
-    if (this.#referenced) carrier?.ref();
-    else carrier?.unref();
+    if (carrier !== undefined) this.#settings.applyTo(carrier);
   }
 }

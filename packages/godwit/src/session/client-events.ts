@@ -34,6 +34,8 @@ export interface MigrationReport {
 export interface Failure {
   readonly code: string;
   readonly message: string;
+  /** What a carrier knows besides; the core only passes it on. */
+  readonly cause?: unknown;
 }
 
 export type ClientEvent =

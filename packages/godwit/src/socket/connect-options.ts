@@ -1,9 +1,11 @@
 /** What `connect` takes: the overloads of net.connect, and the options of a session. */
-import type { LookupFunction } from 'node:net';
+import { isIP, type BlockList, type LookupFunction, type OnReadOpts } from 'node:net';
 import type { Transport } from '../carriers/carrier.ts';
 import type { Detector } from '../session/index.ts';
 import type { Candidate } from '../session/client-events.ts';
 import { GodwitError, argumentError } from '../errors.ts';
+import { checkOptionNames, type OptionOrigin } from './option-names.ts';
+import { checkBoolean, checkFunction, checkInteger, checkNumber, wrongType } from './argument-checks.ts';
 
 /** An address as `'host:port'`, `'[::1]:port'` or its parts; `name` is the server's, where it is known. */
 export type ServerInput = string | { readonly host: string; readonly port: number; readonly name?: string };
@@ -24,10 +26,17 @@ export interface SocketOptions {
   readonly keepAlive?: boolean;
   /** Milliseconds. Default 0: the operating system's. */
   readonly keepAliveInitialDelay?: number;
+  /** Of the carriers' packets, 0 … 255. Default 0. */
+  readonly typeOfService?: number;
   /** Destroys the socket when aborted. */
   readonly signal?: AbortSignal;
-  /** Where it is stored net's way: not supported, throws ERR_GODWIT_UNSUPPORTED. */
-  readonly onread?: unknown;
+  /**
+   * As in net: incoming bytes are copied into `buffer`, or into what it answers, and `callback` is told how many. No 'data'
+   * then; the callback pauses by answering false.
+   */
+  readonly onread?: OnReadOpts;
+  /** As in net, for every carrier: an address on the list is never dialled, ERR_IP_BLOCKED. */
+  readonly blockList?: BlockList;
 }
 
 /** Options of `connect`. One of `port` and `servers` is required. */
@@ -46,8 +55,14 @@ export interface ConnectOptions extends SocketOptions {
   readonly localPort?: number;
   /** As in net: 4, 6, or 0 for both. Default 0. */
   readonly family?: number;
+  /** As in net: of `dns.lookup`. */
+  readonly hints?: number;
   /** As in net. Default node's `dns.lookup`. */
   readonly lookup?: LookupFunction;
+  /** As in net, for every carrier: of a host with several addresses one after the other is tried. Default node's. */
+  readonly autoSelectFamily?: boolean;
+  /** As in net, in milliseconds. Default node's. */
+  readonly autoSelectFamilyAttemptTimeout?: number;
   /** As `setTimeout` after creation, in milliseconds. */
   readonly timeout?: number;
   /** The service to ask for, ≤ 64 bytes. Default ''. */
@@ -64,11 +79,50 @@ export interface ConnectOptions extends SocketOptions {
   readonly transport?: Transport;
 }
 
-export interface ConnectRequest {
+/** What a session is opened with. */
+export interface SessionRequest {
   readonly options: ConnectOptions;
   readonly servers: readonly Candidate[];
+}
+
+export interface ConnectRequest extends SessionRequest {
   readonly listener: (() => void) | undefined;
 }
+
+/** Every option there is: the compiler sees to it. */
+const CONNECT_OPTIONS: Readonly<Record<keyof ConnectOptions | 'server', OptionOrigin>> = {
+  servers: 'godwit',
+  service: 'godwit',
+  giveUpTimeoutMs: 'godwit',
+  standby: 'godwit',
+  maxStandbys: 'godwit',
+  detectors: 'godwit',
+  transport: 'godwit',
+  allowHalfOpen: 'net',
+  highWaterMark: 'net',
+  readableHighWaterMark: 'net',
+  writableHighWaterMark: 'net',
+  noDelay: 'net',
+  keepAlive: 'net',
+  keepAliveInitialDelay: 'net',
+  typeOfService: 'net',
+  signal: 'net',
+  onread: 'net',
+  blockList: 'net',
+  port: 'net',
+  host: 'net',
+  path: 'net',
+  localAddress: 'net',
+  localPort: 'net',
+  family: 'net',
+  hints: 'net',
+  lookup: 'net',
+  autoSelectFamily: 'net',
+  autoSelectFamilyAttemptTimeout: 'net',
+  timeout: 'net',
+  // TLS has an option of that name.
+  server: 'net',
+};
 
 const PORT_MAX = 65_535;
 
@@ -92,7 +146,34 @@ export function readConnectArguments(args: readonly unknown[]): ConnectRequest {
       `a path ("${options.path}") names no server that a session could move to`,
     );
   }
+  checkOptionNames(options, CONNECT_OPTIONS);
+  checkDialing(options);
   return { options, servers: candidatesOf(options), listener };
+}
+
+/** What `net.connect` throws at once for options that can't be. */
+function checkDialing(options: ConnectOptions): void {
+  const { host, localAddress, localPort, lookup, autoSelectFamily, autoSelectFamilyAttemptTimeout } = options;
+  if (localAddress && !isIP(localAddress))
+    throw argumentError(TypeError, 'ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${localAddress}`);
+  if (localPort) checkNumber(localPort, 'options.localPort');
+  if (autoSelectFamily != null) checkBoolean(autoSelectFamily, 'options.autoSelectFamily');
+  if (autoSelectFamilyAttemptTimeout != null) {
+    const name = 'options.autoSelectFamilyAttemptTimeout';
+    checkInteger(autoSelectFamilyAttemptTimeout, name, 1, 2 ** 31 - 1);
+  }
+  if (lookup != null && !isIP(host ?? '')) checkFunction(lookup, 'options.lookup');
+}
+
+function checkHost(host: unknown): void {
+  if (!host) return;
+  if (typeof host !== 'string') throw wrongType('options.host', 'of type string', host);
+  if (host.includes('\0'))
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_VALUE',
+      'The property "options.host" must be a string without null bytes.',
+    );
 }
 
 function candidatesOf(options: ConnectOptions): Candidate[] {
@@ -106,13 +187,7 @@ function candidatesOf(options: ConnectOptions): Candidate[] {
   }
   const candidates = servers.map(readServer);
   if (port !== undefined) {
-    if (host !== undefined && typeof host !== 'string') {
-      throw argumentError(
-        TypeError,
-        'ERR_INVALID_ARG_TYPE',
-        `The "options.host" property must be of type string. Received ${typeof host}`,
-      );
-    }
+    checkHost(host);
     candidates.unshift({ name: '', host: host || 'localhost', port: readPort(port) });
   }
   return candidates;

@@ -1,22 +1,29 @@
 /** What a socket has read from its session, and how much of it the application has taken. */
 import type { Readable } from 'node:stream';
+import { GodwitError } from '../errors.ts';
 import type { SessionPort } from './port.ts';
+import type { UserBuffer } from './user-buffer.ts';
 
 /** What `Inbound` needs of the stream it feeds. */
-export interface InboundStream extends Pick<Readable, 'push' | 'read' | 'readableLength'> {
+export interface InboundStream extends Pick<Readable, 'push' | 'read' | 'readableLength' | 'destroy'> {
   readonly destroyed: boolean;
 }
 
 export class Inbound {
   readonly #stream: InboundStream;
+  /** Set: bytes go there and not into the stream. */
+  readonly #userBuffer: UserBuffer | undefined;
+  /** What did not fit into the application's buffer. */
+  #rest: Uint8Array | undefined;
   #port: SessionPort | undefined;
   #wanted = false;
   #pumping = false;
   #handedOutBytes = 0;
   #consumedBytes = 0;
 
-  constructor(stream: InboundStream) {
+  constructor(stream: InboundStream, userBuffer?: UserBuffer) {
     this.#stream = stream;
+    this.#userBuffer = userBuffer;
   }
 
   /** Bytes given to the stream: an upper bound of what the application has consumed. */
@@ -26,6 +33,7 @@ export class Inbound {
 
   bind(port: SessionPort): void {
     this.#port = port;
+    this.#userBuffer?.renew();
   }
 
   unbind(): void {
@@ -36,6 +44,14 @@ export class Inbound {
   want(): void {
     this.#wanted = true;
     this.pump();
+  }
+
+  /** Starts or stops the flow into the application's buffer, of which the stream knows nothing. */
+  setFlowing(flowing: boolean): void {
+    if (this.#userBuffer === undefined || this.#port === undefined) return;
+    // Later than the stream's own resuming, which reads too and must not undo what the callback then answers.
+    if (flowing && !this.#wanted) setImmediate(() => this.pump());
+    this.#wanted = flowing;
   }
 
   /** Feeds the stream as long as it wants more. */
@@ -66,7 +82,7 @@ export class Inbound {
     const port = this.#port;
     const stream = this.#stream;
     if (!this.#wanted || port === undefined || port.isFrozen || stream.destroyed) return false;
-    const piece = port.read();
+    const piece = this.#rest ?? port.read();
     if (piece === undefined) return false;
     if (piece === 'end') {
       this.#wanted = false;
@@ -75,11 +91,24 @@ export class Inbound {
       stream.read(0);
       return false;
     }
+    if (this.#userBuffer !== undefined) return this.#fill(this.#userBuffer, piece);
     // Before the push: it may run the application's consumer, which may export a snapshot.
     this.#handedOutBytes += piece.byteLength;
     // And `_read` may be called from within the push, which must not be forgotten.
     this.#wanted = false;
     if (stream.push(asBuffer(piece))) this.#wanted = true;
+    return true;
+  }
+
+  #fill(userBuffer: UserBuffer, piece: Uint8Array): boolean {
+    const length = userBuffer.fill(piece);
+    if (length === 0 && piece.byteLength > 0) {
+      this.#stream.destroy(new GodwitError('ENOBUFS', 'read ENOBUFS', { syscall: 'read' }));
+      return false;
+    }
+    this.#rest = length < piece.byteLength ? piece.subarray(length) : undefined;
+    this.#handedOutBytes += length;
+    if (!userBuffer.tell(length)) this.#wanted = false;
     return true;
   }
 }

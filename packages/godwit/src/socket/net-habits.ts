@@ -1,10 +1,16 @@
 /** What net does with options it has no use for, and with writes that come too late. */
+import { BlockList } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { KeepAlive } from '../carriers/carrier.ts';
 import { GodwitError, argumentError } from '../errors.ts';
+import { checkInteger, checkNumber, wrongType } from './argument-checks.ts';
 import type { SocketOptions } from './connect-options.ts';
 import type { WriteCallback } from './outbound.ts';
 
-export function refuseUnsupported(options: object): void {
+/** Throws what net throws for options that can't be, and ERR_GODWIT_UNSUPPORTED for what a session can't have. */
+export function checkSocketOptions(options: SocketOptions | number): void {
+  // A number is net's old way to say `fd`.
+  if (typeof options === 'number') throw unsupported('fd');
   for (const name of ['objectMode', 'readableObjectMode', 'writableObjectMode']) {
     if (Reflect.get(options, name))
       throw argumentError(
@@ -13,10 +19,49 @@ export function refuseUnsupported(options: object): void {
         `The property 'options.${name}' is not supported. Received true`,
       );
   }
-  for (const name of ['onread', 'fd', 'handle']) {
-    if (Reflect.get(options, name) != null)
-      throw new GodwitError('ERR_GODWIT_UNSUPPORTED', `a migratory connection has no "${name}"`);
-  }
+  for (const name of ['fd', 'handle']) if (Reflect.get(options, name) != null) throw unsupported(name);
+  const { keepAliveInitialDelay, typeOfService, blockList } = options;
+  if (keepAliveInitialDelay !== undefined)
+    checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
+  if (typeOfService !== undefined) checkTypeOfService(typeOfService, 'options.typeOfService');
+  checkBlockList(blockList);
+}
+
+function unsupported(name: string): GodwitError {
+  return new GodwitError(
+    'ERR_GODWIT_UNSUPPORTED',
+    `a migratory connection has no "${name}": its carriers come and go`,
+  );
+}
+
+export function checkTypeOfService(value: unknown, name: string): void {
+  checkInteger(Number.isNaN(value) ? undefined : value, name, 0, 255);
+}
+
+export function checkBlockList(blockList: unknown): void {
+  if (blockList !== undefined && blockList !== null && !BlockList.isBlockList(blockList))
+    throw wrongType('options.blockList', 'an instance of net.BlockList', blockList);
+}
+
+/** What `setKeepAlive` takes, times in milliseconds. */
+export interface KeepAliveInput {
+  readonly enable?: boolean | undefined;
+  readonly initialDelay?: number | undefined;
+  readonly interval?: number | undefined;
+  readonly count?: number | undefined;
+}
+
+/** Reads both forms of the arguments of `setKeepAlive`. */
+export function keepAliveOf(
+  enable?: boolean | KeepAliveInput,
+  initialDelay?: number,
+  interval?: number,
+  count?: number,
+): KeepAlive {
+  if (typeof enable === 'object' && enable !== null)
+    return keepAliveOf(Boolean(enable.enable), enable.initialDelay, enable.interval, enable.count);
+  const initialDelayMs = Math.max(initialDelay ?? 0, 0);
+  return { enable: Boolean(enable), initialDelayMs, intervalMs: interval, count };
 }
 
 /** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */

@@ -1,7 +1,8 @@
 /** The seam between a socket and the session under it: the same for a session's client end and its server end. */
-import type { Carrier } from '../carriers/carrier.ts';
+import type { Carrier, DialStep } from '../carriers/carrier.ts';
 import type { CauseName } from '../wire/index.ts';
 import type { Candidate, Failure, MigrationReport } from '../session/client-events.ts';
+import type { CarrierOptions } from './carrier-settings.ts';
 
 /** Both ends' addresses, as the operating system gives them. */
 export interface Addresses {
@@ -38,16 +39,21 @@ export interface SessionPort {
   destroy(): void;
   /** As `destroy`, but the peer's application gets ECONNRESET. */
   reset(): void;
-  /** Asks for a move; undefined lets the session choose. The outcome comes through the listener. */
-  /** Answers why the session can't be asked to move now, if it can't. */
+  /**
+   * Asks for a move; undefined lets the session choose. The outcome comes through the listener. Answers why the session
+   * can't be asked to move now, if it can't.
+   */
   migrate(to: string | Candidate | undefined): Failure | undefined;
-  setReferenced(referenced: boolean): void;
-  setNoDelay(noDelay: boolean): void;
-  setKeepAlive(enable: boolean, initialDelayMs: number): void;
+  /** Sets what holds for the carriers, this one and those to come. */
+  configure(options: CarrierOptions): void;
+  /** Of the present carrier, or as set. */
+  readonly typeOfService: number;
 }
 
 /** What a session tells its socket. */
 export interface PortListener {
+  /** A carrier is dialled for a session that is not connected yet. */
+  dialStep(step: DialStep): void;
   connected(addresses: Addresses): void;
   readable(): void;
   drained(): void;

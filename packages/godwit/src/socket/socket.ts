@@ -1,7 +1,11 @@
 /** The socket that applications hold, at either end: a net.Socket in all but name. */
+import type { BlockList } from 'node:net';
 import { Duplex, addAbortSignal } from 'node:stream';
-import { GodwitError, argumentError, errorFromFailure } from '../errors.ts';
-import type { Candidate, Failure, MigrationReport } from '../session/client-events.ts';
+import type { DialStep } from '../carriers/carrier.ts';
+import { GodwitError, argumentError } from '../errors.ts';
+import type { Candidate, MigrationReport } from '../session/client-events.ts';
+import { AskedMoves } from './asked-moves.ts';
+import type { CarrierOptions } from './carrier-settings.ts';
 import {
   readConnectArguments,
   type ConnectOptions,
@@ -10,18 +14,21 @@ import {
 } from './connect-options.ts';
 import { openSession } from './connector.ts';
 import type { AnyListener, SocketEvents } from './events.ts';
+import { IdleTimer } from './idle-timer.ts';
 import { Inbound } from './inbound.ts';
-import { brokenPipe, notConnected, refuseUnsupported, streamOptions, writeAfterEnd } from './net-habits.ts';
+import {
+  brokenPipe,
+  checkSocketOptions,
+  checkTypeOfService,
+  keepAliveOf,
+  notConnected,
+  streamOptions,
+  writeAfterEnd,
+  type KeepAliveInput,
+} from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
 import type { Addresses, PortListener, SessionPort } from './port.ts';
-
-/** Longest `setTimeout`, in milliseconds. */
-const TIMEOUT_MAX_MS = 2 ** 31 - 1;
-
-interface Waiting {
-  resolve(report: MigrationReport): void;
-  reject(error: Error): void;
-}
+import { UserBuffer } from './user-buffer.ts';
 
 /**
  * One end of a migratory connection. It has the methods, properties and events of net.Socket, in the same order; what
@@ -36,30 +43,29 @@ export class Socket extends Duplex {
   connecting = false;
   /** What `setTimeout` was given, in milliseconds; undefined before. */
   timeout: number | undefined;
-  /** Always empty: which of a name's addresses was tried is the carrier's affair. */
-  readonly autoSelectFamilyAttemptedAddresses: string[] = [];
+  /** `address:port` of each attempt, where the host has several addresses; undefined otherwise. Until 'connect'. */
+  autoSelectFamilyAttemptedAddresses: string[] | undefined;
   /** The server that accepted the connection; null at the client's end. */
   server: unknown = null;
   #port: SessionPort | undefined;
   /** The last port, which still answers what the session was after the socket is gone. */
   #lastPort: SessionPort | undefined;
-  #inbound = new Inbound(this);
+  readonly #userBuffer: UserBuffer | undefined;
+  #inbound: Inbound;
   #outbound = new Outbound();
   #addresses: Addresses = {};
-  #timer: NodeJS.Timeout | undefined;
+  readonly #idleTimer = new IdleTimer(() => this.emit('timeout'));
   #resetting = false;
-  #referenced = true;
-  #noDelay: boolean | undefined;
-  #keepAlive: { readonly enable: boolean; readonly initialDelayMs: number } | undefined;
+  /** Set for the carriers, those to come included. */
+  #carrierOptions: CarrierOptions = {};
+  readonly #blockList: BlockList | undefined;
   #migrations = 0;
-  /** Where the move that is under way was asked to go. */
-  #askedTarget = '';
-  #waiting: Waiting[] = [];
+  readonly #moves = new AskedMoves();
 
-  /** Throws ERR_INVALID_ARG_VALUE for object mode, and ERR_GODWIT_UNSUPPORTED for `onread`, `fd` and `handle`. */
+  /** Throws what net throws for options that can't be, and ERR_GODWIT_UNSUPPORTED for `fd` and `handle`. */
   constructor(options: SocketOptions = {}) {
-    refuseUnsupported(options);
-    const { signal, keepAlive, keepAliveInitialDelay, noDelay, allowHalfOpen, ...rest } = options;
+    checkSocketOptions(options);
+    const { signal, noDelay, allowHalfOpen, typeOfService, onread, blockList, ...rest } = options;
     // 'close' is emitted here, with `hadError`. Strings become bytes at once, so that lengths are bytes everywhere.
     super({
       ...streamOptions(rest),
@@ -67,8 +73,14 @@ export class Socket extends Duplex {
       emitClose: false,
       autoDestroy: true,
     });
-    if (noDelay !== undefined) this.#noDelay = noDelay;
-    if (keepAlive === true) this.#keepAlive = { enable: true, initialDelayMs: keepAliveInitialDelay ?? 0 };
+    this.#userBuffer = UserBuffer.from(onread, this);
+    this.#inbound = new Inbound(this, this.#userBuffer);
+    this.#blockList = blockList;
+    this.#configure({
+      ...(noDelay !== undefined && { noDelay: Boolean(noDelay) }),
+      ...(options.keepAlive && { keepAlive: keepAliveOf(true, options.keepAliveInitialDelay) }),
+      ...(typeOfService !== undefined && { typeOfService }),
+    });
     if (signal !== undefined) addAbortSignal(signal, this);
     super.on('end', () => this.#onEnd());
   }
@@ -84,16 +96,20 @@ export class Socket extends Duplex {
   connect(port: number | string, host: string, listener?: () => void): this;
   connect(port: number | string, listener?: () => void): this;
   connect(...args: unknown[]): this {
-    const request = readConnectArguments(args);
+    const { listener, ...request } = readConnectArguments(args);
+    if (listener !== undefined) this.once('connect', listener);
     if (this.#port !== undefined && !this.destroyed) {
-      this.destroy(new GodwitError('EISCONN', 'connect EISCONN', { syscall: 'connect' }));
+      const code = this.connecting ? 'EALREADY' : 'EISCONN';
+      this.destroy(new GodwitError(code, `connect ${code}`, { syscall: 'connect' }));
       return this;
     }
-    if (request.listener !== undefined) this.once('connect', request.listener);
     if (this.destroyed) this.#revive();
     this.connecting = true;
-    this.#timer?.refresh();
-    this.bindPort(openSession(request, this.createListener()));
+    this.#idleTimer.refresh();
+    // The list is the socket's, as in net, whatever these options say.
+    const { blockList: _blockList, ...options } = request.options;
+    if (this.#blockList !== undefined) Object.assign(options, { blockList: this.#blockList });
+    this.bindPort(openSession({ ...request, options }, this.createListener()));
     return this;
   }
 
@@ -101,10 +117,7 @@ export class Socket extends Duplex {
   protected bindPort(port: SessionPort): void {
     this.#port = port;
     this.#lastPort = port;
-    if (this.#noDelay !== undefined) port.setNoDelay(this.#noDelay);
-    if (this.#keepAlive !== undefined)
-      port.setKeepAlive(this.#keepAlive.enable, this.#keepAlive.initialDelayMs);
-    if (!this.#referenced) port.setReferenced(false);
+    port.configure(this.#carrierOptions);
     this.#inbound.bind(port);
     this.#outbound.bind(port);
   }
@@ -125,20 +138,21 @@ export class Socket extends Duplex {
         if (this.#outbound === outbound && !this.destroyed) run(...args);
       };
     return {
+      dialStep: whenOurs((step) => this.#onDialStep(step)),
       connected: whenOurs((addresses) => this.#onConnected(addresses)),
       readable: whenOurs(() => this.#onReadable()),
       drained: whenOurs(() => {
-        this.#timer?.refresh();
+        this.#idleTimer.refresh();
         outbound.pump();
       }),
       thawed: whenOurs(() => this.#onThawed()),
       migrating: whenOurs((cause, from, to) => this.emit('migrating', { cause, from, to })),
       migrated: whenOurs((report) => {
         this.#migrations += 1;
-        this.#settleMigrations((waiting) => waiting.resolve(report));
+        this.#moves.moved(report);
         this.emit('migrated', report);
       }),
-      migrationFailed: whenOurs((failure) => this.#onMigrationFailed(failure)),
+      migrationFailed: whenOurs((failure) => this.#moves.failed(failure)),
       unprotected: whenOurs((reason) => this.emit('unprotected', reason)),
       protected: whenOurs(() => this.emit('protected')),
       servers: whenOurs((servers) => this.emit('servers', servers)),
@@ -146,10 +160,18 @@ export class Socket extends Duplex {
     };
   }
 
+  #onDialStep(step: DialStep): void {
+    this.#idleTimer.refresh();
+    this.emit(step.event, ...step.args);
+    if (step.event !== 'connectionAttempt' || !step.isOneOfSeveral) return;
+    const [address, port] = step.args;
+    (this.autoSelectFamilyAttemptedAddresses ??= []).push(`${address}:${port}`);
+  }
+
   #onConnected(addresses: Addresses): void {
     this.#addresses = addresses;
     this.connecting = false;
-    this.#timer?.refresh();
+    this.#idleTimer.refresh();
     this.emit('connect');
     this.emit('ready');
     this.#outbound.release();
@@ -162,7 +184,7 @@ export class Socket extends Duplex {
   }
 
   #onReadable(): void {
-    this.#timer?.refresh();
+    this.#idleTimer.refresh();
     this.#inbound.pump();
   }
 
@@ -173,16 +195,6 @@ export class Socket extends Duplex {
     while (this.readableFlowing === true && this.read() !== null);
     if (this.readableFlowing !== true && this.readableLength > 0) this.emit('readable');
     this.#inbound.pump();
-  }
-
-  #onMigrationFailed(failure: Failure): void {
-    this.#settleMigrations((waiting) => waiting.reject(migrationFailed(failure)));
-  }
-
-  #settleMigrations(settle: (waiting: Waiting) => void): void {
-    const all = this.#waiting;
-    this.#waiting = [];
-    all.forEach(settle);
   }
 
   #onClosed(error: Error | undefined): void {
@@ -205,10 +217,11 @@ export class Socket extends Duplex {
     (this as unknown as { _undestroy(): void })._undestroy();
     Reflect.deleteProperty(this, 'write');
     this.#port = undefined;
-    this.#inbound = new Inbound(this);
+    this.#inbound = new Inbound(this, this.#userBuffer);
     this.#outbound = new Outbound();
     this.#addresses = {};
     this.#resetting = false;
+    this.autoSelectFamilyAttemptedAddresses = undefined;
   }
 
   // --- The stream -----------------------------------------------------------------------------------------------
@@ -218,9 +231,22 @@ export class Socket extends Duplex {
   override read(size?: number): any {
     // While the session is handed over the application must not go on: its state is being taken.
     if (this.#port?.isFrozen === true) return null;
+    this.#inbound.setFlowing(true);
     const chunk: unknown = super.read(size);
     this.#inbound.account();
     return chunk;
+  }
+
+  /** As in net; with `onread` too. */
+  override pause(): this {
+    this.#inbound.setFlowing(false);
+    return super.pause();
+  }
+
+  /** As in net; with `onread` too. */
+  override resume(): this {
+    this.#inbound.setFlowing(true);
+    return super.resume();
   }
 
   /** @internal */
@@ -248,7 +274,7 @@ export class Socket extends Duplex {
       callback(argumentError(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
       return;
     }
-    this.#timer?.refresh();
+    this.#idleTimer.refresh();
     this.#outbound.write(batch, bytes, callback);
   }
 
@@ -261,20 +287,18 @@ export class Socket extends Duplex {
   /** @internal */
   override _destroy(error: Error | null, callback: WriteCallback): void {
     this.connecting = false;
-    clearTimeout(this.#timer);
+    this.#idleTimer.stop();
     const port = this.#port;
     this.#port = undefined;
     this.#inbound.unbind();
     if (this.#resetting) port?.reset();
     else port?.destroy();
     this.#outbound.abandon(error ?? argumentError(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
-    this.#settleMigrations((waiting) => waiting.reject(error ?? notConnected()));
+    this.#moves.abandon(error ?? notConnected());
     callback(error);
-    const emitClose = (): void => {
-      this.emit('close', error != null);
-    };
-    if (port === undefined) process.nextTick(emitClose);
-    else setImmediate(emitClose);
+    // As net, which says nothing of errors where there was no connection.
+    if (port === undefined) process.nextTick(() => this.emit('close'));
+    else setImmediate(() => this.emit('close', error != null));
   }
 
   /** Ends the writing side, then destroys the socket once everything is written. */
@@ -306,63 +330,55 @@ export class Socket extends Duplex {
   setTimeout(timeoutMs: number, listener?: () => void): this {
     if (this.destroyed) return this;
     this.timeout = timeoutMs;
-    if (typeof timeoutMs !== 'number')
-      throw argumentError(
-        TypeError,
-        'ERR_INVALID_ARG_TYPE',
-        `The "msecs" argument must be of type number. Received ${typeof timeoutMs}`,
-      );
-    if (!(timeoutMs >= 0 && Number.isFinite(timeoutMs)))
-      throw argumentError(
-        RangeError,
-        'ERR_OUT_OF_RANGE',
-        `The value of "msecs" is out of range. It must be a non-negative finite number. Received ${timeoutMs}`,
-      );
-    if (listener !== undefined && typeof listener !== 'function')
+    this.#idleTimer.set(timeoutMs);
+    if (listener === undefined) return this;
+    if (typeof listener !== 'function')
       throw argumentError(
         TypeError,
         'ERR_INVALID_ARG_TYPE',
         'The "callback" argument must be of type function.',
       );
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (timeoutMs === 0) {
-      if (listener !== undefined) this.removeListener('timeout', listener);
-      return this;
-    }
-    this.#timer = setTimeout(() => this.emit('timeout'), Math.min(timeoutMs, TIMEOUT_MAX_MS)).unref();
-    if (listener !== undefined) this.once('timeout', listener);
+    if (timeoutMs === 0) this.removeListener('timeout', listener);
+    else this.once('timeout', listener);
     return this;
   }
 
   /** Of the carriers, this one and those to come. */
   setNoDelay(noDelay?: boolean): this {
-    this.#noDelay = noDelay === undefined ? true : Boolean(noDelay);
-    this.#port?.setNoDelay(this.#noDelay);
-    return this;
+    return this.#configure({ noDelay: noDelay === undefined ? true : Boolean(noDelay) });
   }
 
-  /** Of the carriers, this one and those to come. `initialDelayMs` 0 leaves the delay to the operating system. */
-  setKeepAlive(enable?: boolean | { enable?: boolean; initialDelay?: number }, initialDelayMs = 0): this {
-    this.#keepAlive =
-      typeof enable === 'object' && enable !== null
-        ? { enable: Boolean(enable.enable), initialDelayMs: enable.initialDelay ?? 0 }
-        : { enable: Boolean(enable), initialDelayMs };
-    this.#port?.setKeepAlive(this.#keepAlive.enable, this.#keepAlive.initialDelayMs);
-    return this;
+  /** Of the carriers, this one and those to come. Times in milliseconds; 0 leaves the delay to the operating system. */
+  setKeepAlive(options: KeepAliveInput): this;
+  setKeepAlive(enable?: boolean, initialDelay?: number, interval?: number, count?: number): this;
+  setKeepAlive(enable?: boolean | KeepAliveInput, ...times: (number | undefined)[]): this {
+    return this.#configure({ keepAlive: keepAliveOf(enable, ...times) });
+  }
+
+  /** Of the packets of the carriers, this one and those to come: 0 … 255. Throws what net throws. */
+  setTypeOfService(typeOfService: number): this {
+    checkTypeOfService(typeOfService, 'tos');
+    return this.#configure({ typeOfService });
+  }
+
+  /** As the operating system gives it for the present carrier; before there is one, as set. 0 where there is none. */
+  getTypeOfService(): number {
+    return this.#port?.typeOfService ?? this.#carrierOptions.typeOfService ?? 0;
   }
 
   /** The session keeps the process alive again, which it does from the start. */
   ref(): this {
-    this.#referenced = true;
-    this.#port?.setReferenced(true);
-    return this;
+    return this.#configure({ referenced: true });
   }
 
   /** The session no longer keeps the process alive. */
   unref(): this {
-    this.#referenced = false;
-    this.#port?.setReferenced(false);
+    return this.#configure({ referenced: false });
+  }
+
+  #configure(options: CarrierOptions): this {
+    this.#carrierOptions = { ...this.#carrierOptions, ...options };
+    this.#port?.configure(options);
     return this;
   }
 
@@ -370,20 +386,23 @@ export class Socket extends Duplex {
 
   /** The local end of the carrier the connection was made over; `{}` before. */
   address(): { address: string; family: string; port: number } | Record<string, never> {
-    const { localAddress: address, localFamily: family = 'IPv4', localPort: port = 0 } = this.#addresses;
-    return this.#port === undefined || address === undefined ? {} : { address, family, port };
+    const { localAddress: address, localFamily: family = 'IPv4', localPort: port = 0 } = this.#localAddresses;
+    return address === undefined ? {} : { address, family, port };
   }
   /** As of the carrier the connection was made over. */
   get localAddress(): string | undefined {
-    return this.#addresses.localAddress;
+    return this.#localAddresses.localAddress;
   }
   /** As `localAddress`. */
   get localPort(): number | undefined {
-    return this.#addresses.localPort;
+    return this.#localAddresses.localPort;
   }
   /** As `localAddress`. */
   get localFamily(): string | undefined {
-    return this.#addresses.localFamily;
+    return this.#localAddresses.localFamily;
+  }
+  get #localAddresses(): Addresses {
+    return this.#port === undefined ? {} : this.#addresses;
   }
   /** What it was when the connection was made, however often the session has moved since. */
   get remoteAddress(): string | undefined {
@@ -446,20 +465,7 @@ export class Socket extends Duplex {
    * there is no session.
    */
   migrate(options: { readonly to?: ServerInput } = {}): Promise<MigrationReport> {
-    const port = this.#port;
-    if (port === undefined || this.connecting) return Promise.reject(notConnected());
-    const target = JSON.stringify(options.to ?? null);
-    // Who asks for the move that is under way gets its outcome; who asks for another one is told so, alone.
-    if (this.#waiting.length === 0 || target !== this.#askedTarget) {
-      const failure = port.migrate(
-        options.to === undefined || typeof options.to === 'string' ? options.to : { name: '', ...options.to },
-      );
-      if (failure !== undefined) return Promise.reject(migrationFailed(failure));
-      this.#askedTarget = target;
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-    });
+    return this.#moves.ask(this.connecting ? undefined : this.#port, options.to);
   }
 
   // --- For the server's socket ----------------------------------------------------------------------------------
@@ -485,9 +491,4 @@ export class Socket extends Duplex {
   override once(event: string | symbol, listener: AnyListener): this {
     return super.once(event, listener);
   }
-}
-
-function migrationFailed(failure: Failure): GodwitError {
-  const message = `the session stays where it is: ${failure.message}`;
-  return new GodwitError('ERR_GODWIT_MIGRATION_FAILED', message, { cause: errorFromFailure(failure) });
 }

@@ -1,0 +1,48 @@
+/** What an application sets on its connection holds for the carrier under it, and for every later one. */
+import type { Carrier, KeepAlive } from '../carriers/carrier.ts';
+
+/** Settings of carriers; what is missing stays as it is. */
+export interface CarrierOptions {
+  readonly noDelay?: boolean;
+  readonly keepAlive?: KeepAlive;
+  readonly typeOfService?: number;
+  /** Whether a carrier keeps the process alive. */
+  readonly referenced?: boolean;
+}
+
+export class CarrierSettings {
+  #options: CarrierOptions = {};
+
+  /** Remembers the options and applies them to the carriers there are. Throws what one of them throws. */
+  change(options: CarrierOptions, carriers: Iterable<Carrier>): void {
+    this.#options = { ...this.#options, ...options };
+    for (const carrier of carriers) apply(options, carrier);
+  }
+
+  /** Gives a new carrier all that was ever set. It is healthy also where the system refuses a type of service. */
+  applyTo(carrier: Carrier): void {
+    const { typeOfService, ...options } = this.#options;
+    apply({ referenced: true, ...options }, carrier);
+    try {
+      apply({ ...(typeOfService !== undefined && { typeOfService }) }, carrier);
+    } catch {
+      // As with net on Windows: best effort.
+    }
+  }
+
+  get isReferenced(): boolean {
+    return this.#options.referenced !== false;
+  }
+
+  get typeOfService(): number {
+    return this.#options.typeOfService ?? 0;
+  }
+}
+
+function apply({ noDelay, keepAlive, typeOfService, referenced }: CarrierOptions, carrier: Carrier): void {
+  if (noDelay !== undefined) carrier.setNoDelay(noDelay);
+  if (keepAlive !== undefined) carrier.setKeepAlive(keepAlive);
+  if (referenced === true) carrier.ref();
+  else if (referenced === false) carrier.unref();
+  if (typeOfService !== undefined) carrier.typeOfService = typeOfService;
+}
