@@ -74,6 +74,10 @@ function frameSection(
   );
   const tables = all.map(({ type, title, comment, from, lengths, rows }) => {
     const sender = from === 'both' ? 'From either' : `From the ${from}`;
+    if (rows.length === 0)
+      return [`#### ${title} ${hex(type)}`, comment, `${isCarrier ? `${sender}, no` : 'No'} payload`].join(
+        '\n\n',
+      );
     return [
       `#### ${title} ${hex(type)}`,
       comment,

@@ -37,7 +37,6 @@ function migrate(peer: RawClient, change: Partial<FrameValue<'migrate'>> = {}): 
     digestFrom: 0,
     digest: 0,
     retainedFrom: 0,
-    sent: 0,
     origin: 'a',
     originState: 0,
     cause: 0,
@@ -70,8 +69,7 @@ const attacks: readonly Attack[] = [
     name: 'CONFIRM before anything',
     code: WireCode.Protocol,
     within: false,
-    run: (peer) =>
-      void peer.maced('confirm', { epoch: 1, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm'),
+    run: (peer) => void peer.maced('confirm', { epoch: 1 }, 'confirm'),
   },
   {
     name: 'a BODY that nobody asked for',
@@ -374,7 +372,7 @@ test('a confirm that is forged does not confirm, and the offer dies without a tr
   });
   world.run(10);
   assert.equal(second.find('accept')?.epoch, 2);
-  second.maced('confirm', { epoch: 2, attachId: new Uint8Array(ATTACH_ID_BYTES) }, 'confirm', {
+  second.maced('confirm', { epoch: 2 }, 'confirm', {
     forged: true,
   });
   world.run(10);
@@ -433,4 +431,24 @@ test('an attach that nobody confirms writes no ticket, and dies in time', () => 
   peer.hangUp();
   scenario.finish();
   scenario.assertExact(pattern(50_000, 3));
+});
+
+test('a RESET and a CLOSE of an earlier attach are void', () => {
+  const scenario = new Scenario({ servers: ['a'], length: 1000 });
+  const { world } = scenario;
+  const peer = new RawClient(world, 'a');
+  peer.open();
+  const second = new RawClient(world, 'a', peer.sessionId);
+  second.secret = peer.secret;
+  second.migrate({ head: peer.find('snapshot')?.bytes ?? new Uint8Array() });
+  world.run(10);
+  assert.ok(second.find('accept'));
+  second.maced('reset', { epoch: 1, code: WireCode.Reset, message: '' }, 'reset-client');
+  second.maced('close', { epoch: 1, final: 0 }, 'close-client');
+  world.run(10);
+  assert.equal(second.closed, false);
+  second.maced('reset', { epoch: 2, code: WireCode.Reset, message: '' }, 'reset-client');
+  world.run(10);
+  assert.ok(second.find('resetAck'));
+  scenario.finishExactly();
 });

@@ -1,12 +1,7 @@
 /** A server that breaks the rules: the client ends that session with the right code, or leaves that carrier. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  ATTACH_ID_BYTES,
-  NONCE_BYTES,
-  WireCode,
-  type FrameValue,
-} from '../../packages/godwit/src/wire/index.ts';
+import { NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
 import { RawServer } from '../world/raw-peers.ts';
 import type { VirtualClient } from '../world/virtual-client.ts';
 import { World } from '../world/world.ts';
@@ -156,8 +151,7 @@ const attacks: readonly Attack[] = [
   {
     name: 'a DETACHED with a wrong MAC',
     code: 'ERR_GODWIT_UNAUTHENTICATED',
-    run: ({ peer }) =>
-      void peer.maced('detached', { epoch: 1, input: 0, output: 0 }, 'detached', { forged: true }),
+    run: ({ peer }) => void peer.maced('detached', { epoch: 1 }, 'detached', { forged: true }),
   },
   {
     name: 'a FROZEN with a wrong MAC',
@@ -184,19 +178,16 @@ test('an ACCEPT nobody asked for, and a DETACHED and a PONG nobody waits for, ch
   const { world, client, peer } = attach();
   const accept = {
     epoch: 9,
-    attachId: new Uint8Array(ATTACH_ID_BYTES),
     source: 1,
     restartEpoch: 9,
     restartK: 9,
-    restartInput: 0,
     restartOutput: 0,
     inputStart: 0,
     outputStart: 0,
     credit: 0,
-    delivery: 0,
   };
   peer.maced('accept', accept, 'accept');
-  peer.maced('detached', { epoch: 1, input: 0, output: 0 }, 'detached');
+  peer.maced('detached', { epoch: 1 }, 'detached');
   peer.frame('pong', { token: 77 });
   peer.frame('refuse', { epoch: 0, code: 4, tryElsewhere: false, message: '' });
   world.run(50);
@@ -246,16 +237,13 @@ test('a server that accepts with a restart point that makes no sense is asked a 
         'accept',
         {
           epoch: migrate.epoch,
-          attachId: migrate.attachId,
           source: 1,
           restartEpoch: 1,
           restartK: 0,
-          restartInput: 0,
           restartOutput: 0,
           inputStart: 900,
           outputStart: 0,
           credit: 0,
-          delivery: 0,
         },
         'accept',
         { context: [migrate.attachId] },
@@ -309,5 +297,46 @@ test('a ticket older than the one held is not taken', () => {
     [1, 5],
     [1, 5],
   ]);
+  assert.equal(client.session.state, 'attached');
+});
+
+test('a server that goes on in another version is not opened', () => {
+  const world = new World();
+  const server = new RawServer(world, 'a');
+  server.answer = { version: 2 };
+  const client = world.connect({ servers: ['a'] });
+  world.until(() => client.closed !== undefined, 2000);
+  assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_VERSION');
+});
+
+test('a FROZEN of an attach that is over takes nothing back, and a DETACHED of an earlier DETACH is not an answer', () => {
+  const { world, client, peer } = attach();
+  peer.maced('frozen', { epoch: 1 }, 'frozen');
+  world.run(20);
+  assert.equal(peer.find('migrate'), undefined);
+  const other = new RawServer(world, 'b');
+  client.do((session, now) => session.migrate(now, { to: { name: 'b', host: 'b', port: 1 }, cause: 4 }));
+  world.until(() => other.peer?.find('migrate') !== undefined);
+  other.peer?.frame('refuse', {
+    epoch: other.peer.find('migrate')?.epoch ?? 0,
+    code: WireCode.OriginUnreachable,
+    tryElsewhere: true,
+    message: '',
+  });
+  world.until(() => peer.find('detach') !== undefined);
+  const epoch = peer.find('detach')?.epoch ?? 0;
+  peer.maced('detached', { epoch: epoch - 1 }, 'detached');
+  world.run(20);
+  assert.equal(other.carriers.length, 1, 'it still waits');
+  peer.maced('detached', { epoch }, 'detached');
+  world.run(20);
+  assert.equal(other.carriers.length, 2, 'and goes on with the one ticket it has');
+});
+
+test('a RESET and a CLOSE of an earlier attach end nothing at the client', () => {
+  const { world, client, peer } = attach();
+  peer.maced('reset', { epoch: 0, code: WireCode.Reset, message: '' }, 'reset-server');
+  peer.maced('close', { epoch: 0, final: 0 }, 'close-server');
+  world.run(20);
   assert.equal(client.session.state, 'attached');
 });

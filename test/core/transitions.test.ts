@@ -227,7 +227,7 @@ function offers(): void {
     const third = new RawClient(world, 'a');
     third.open();
     third.maced('detach', { epoch: 2 }, 'detach');
-    third.maced('reset', { epoch: 2, code: 18, message: '' }, 'reset-client');
+    third.maced('reset', { epoch: 1, code: 18, message: '' }, 'reset-client');
     world.run(5);
   }
   scenario.finish();
@@ -255,7 +255,6 @@ function attach(world: Scenario['world'], peer: RawClient, server: string, chang
       digestFrom: 0,
       digest: 0,
       retainedFrom: 0,
-      sent: 0,
       origin: 'a',
       originState: 0,
       cause: 0,

@@ -2,10 +2,12 @@
 import { KeyRing, NodeCrypto } from '../../packages/godwit/src/crypto/index.ts';
 import type { MacLabel } from '../../packages/godwit/src/session/index.ts';
 import {
+  ATTACH_ID_BYTES,
   DATA_TYPE,
   FrameDecoder,
   NONCE_BYTES,
   NO_MAC,
+  PROTOCOL_VERSION,
   Role,
   concatBytes,
   encodeFrame,
@@ -109,6 +111,28 @@ class RawPeer {
   }
 }
 
+/** Of a client that opened at `a` under epoch 1 and got nothing since. */
+const MIGRATE: Omit<FrameValue<'migrate'>, 'head' | 'mac'> = {
+  service: 'test',
+  body: new Uint8Array(0),
+  epoch: 2,
+  attachId: new Uint8Array(ATTACH_ID_BYTES),
+  received: 0,
+  delivered: 0,
+  newestEpoch: 1,
+  newestK: 0,
+  digestFrom: 0,
+  digest: 0,
+  retainedFrom: 0,
+  origin: 'a',
+  originState: 0,
+  cause: 0,
+  budgetMs: 3000,
+  credit: 65_536,
+  retainLimitBytes: 65_536,
+  maxBodyBytes: 65_536,
+};
+
 /** A client that follows no rules. */
 export class RawClient extends RawPeer {
   readonly sessionId: Uint8Array;
@@ -153,6 +177,19 @@ export class RawClient extends RawPeer {
     this.#world.run(3);
   }
 
+  /** MIGRATE with a true proof for the server that challenged this carrier, or a wrong one. */
+  migrate(change: Partial<FrameValue<'migrate'>> = {}, options: { forged?: boolean } = {}): void {
+    const challenge = this.find('challenge');
+    if (!challenge) throw new Error('no CHALLENGE');
+    const value = {
+      ...MIGRATE,
+      head: this.find('snapshot')?.bytes ?? new Uint8Array(200).fill(7),
+      ...change,
+    };
+    const context = [new TextEncoder().encode(challenge.serverName), challenge.nonce];
+    this.maced('migrate', value, 'migrate', { context, ...options });
+  }
+
   #agree(support: Frame<'support'>): void {
     const salt = concatBytes([this.#nonce, support.nonce, new Uint8Array(0)]);
     const { secret } = this.#keys.execute({
@@ -173,8 +210,8 @@ export class RawServer {
   readonly carriers: RawPeer[] = [];
   readonly #world: World;
   readonly #name: string;
-  /** Epochs to answer OPEN with instead of its own. */
-  answer: { readonly ticketEpoch?: number; readonly supportEpoch?: number } = {};
+  /** What to say instead of the right thing: the epochs that answer OPEN, and the version of CHALLENGE. */
+  answer: { readonly ticketEpoch?: number; readonly supportEpoch?: number; readonly version?: number } = {};
   readonly #crypto = new NodeCrypto({ ring: KeyRing.generate(), now: () => 0 });
 
   constructor(world: World, name: string) {
@@ -191,7 +228,8 @@ export class RawServer {
       if (frame.frame === 'open') this.#opened(peer, frame);
     }, encodePreface(Role.Client).byteLength);
     this.#world.scheduler.after(0, () => {
-      peer.frame('challenge', { version: 1, nonce: this.#world.bytes(NONCE_BYTES), serverName: this.#name });
+      const { version = PROTOCOL_VERSION } = this.answer;
+      peer.frame('challenge', { version, nonce: this.#world.bytes(NONCE_BYTES), serverName: this.#name });
     });
   }
 

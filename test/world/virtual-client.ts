@@ -2,6 +2,7 @@
 import { crc32 } from '../../packages/godwit/src/crypto/index.ts';
 import {
   ClientSession,
+  challengeOf,
   DEFAULT_CLIENT_LIMITS,
   DEFAULT_CLIENT_TIMERS,
   defaultDetectors,
@@ -248,7 +249,7 @@ export class VirtualClient {
   #standbyFrame(server: string, connection: Connection, frame: Frame | DataPiece): void {
     this.#noteArrival(frame, connection, -1);
     if (frame.frame === 'challenge') {
-      const challenge = { serverName: frame.serverName, nonce: frame.nonce };
+      const challenge = challengeOf(frame);
       this.session.standbyProof(challenge, (proof) => {
         if (!proof || this.closed) {
           connection.pipe.close(0);

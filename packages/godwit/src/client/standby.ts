@@ -1,12 +1,14 @@
 /** One standby carrier: set up ahead of need, authenticated, and watching for TRIGGERs to the sessions that share it. */
 import type { Carrier, Dial, Transport } from '../carriers/carrier.ts';
 import type { Candidate, Incoming } from '../session/client-events.ts';
+import { challengeOf } from '../session/index.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import {
   FrameDecoder,
   MAX_WATCHED_PER_FRAME,
   ProtocolError,
   Role,
+  WireCode,
   encodeFrame,
   encodePreface,
   toHex,
@@ -171,7 +173,8 @@ export class Standby {
   #handleFrame(link: Link, frame: Incoming): void {
     switch (frame.frame) {
       case 'challenge':
-        link.challenge = { serverName: frame.serverName, nonce: frame.nonce };
+        if (link.challenge) throw new ProtocolError(WireCode.Protocol, 'a second CHALLENGE');
+        link.challenge = challengeOf(frame);
         this.#state = { step: 'proving', link };
         this.#prove(link, link.challenge, [...this.#members.values()]);
         return;
@@ -185,7 +188,7 @@ export class Standby {
         this.#fail();
         return;
       default:
-        throw new ProtocolError(1, `${frame.frame.toUpperCase()} on a standby`);
+        throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} on a standby`);
     }
   }
 

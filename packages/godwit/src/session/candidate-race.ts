@@ -2,6 +2,7 @@
  * Carrier set-up to several candidates, staggered (protocol.md §10.4). Only the set-up is raced: what is sent on a carrier
  * that is ready, and when, is the session's decision, so MIGRATE goes to one server at a time.
  */
+import { PROTOCOL_VERSION, ProtocolError, WireCode, type Frame } from '../wire/index.ts';
 import type { Candidate, Failure } from './client-events.ts';
 
 /** A carrier that is set up. `challenge` comes with a standby, or a round trip later. */
@@ -14,6 +15,13 @@ export interface ReadyCarrier {
 export interface Challenge {
   readonly serverName: string;
   readonly nonce: Uint8Array;
+}
+
+/** Throws `ProtocolError` (Version) when the server goes on in another version than this code speaks. */
+export function challengeOf(frame: Frame<'challenge'>): Challenge {
+  if (frame.version !== PROTOCOL_VERSION)
+    throw new ProtocolError(WireCode.Version, `the server goes on in version ${frame.version}`);
+  return { serverName: frame.serverName, nonce: frame.nonce };
 }
 
 export interface RaceHost {

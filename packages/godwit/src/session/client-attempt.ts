@@ -12,8 +12,6 @@ export interface Outstanding {
   /** Sent on the session's own carrier, to take it back. */
   readonly inBand: boolean;
   readonly sentAt: number;
-  /** The payload is out: before, its MAC is being computed. */
-  sent: boolean;
   /** PROGRESS frames that still extend its deadline. */
   extensionsLeft: number;
 }
@@ -83,7 +81,6 @@ export class Attempt {
       attachId,
       inBand,
       sentAt: now,
-      sent: false,
       extensionsLeft: MAX_EXTENSIONS,
     };
     return this.outstanding;

@@ -65,28 +65,31 @@ export class ClientFrames {
       case 'frozen':
         this.#core.verified(carrierId, 'frozen', frame, [], () => {
           // Frozen by an attach this client no longer pursues: take the session back (protocol.md §10.6).
-          if (!this.#core.attempt && this.#core.attachment) this.#migration.thaw(this.#core.now);
+          const { attempt, attachment } = this.#core;
+          if (attachment && frame.epoch > attachment.epoch && !attempt) this.#migration.thaw(this.#core.now);
         });
         return;
       case 'detached':
         this.#core.verified(carrierId, 'detached', frame, [], () => {
-          this.#migration.handleDetached(this.#core.now);
+          this.#migration.handleDetached(this.#core.now, frame.epoch);
         });
         return;
       case 'reset':
         this.#core.verified(carrierId, 'reset-server', frame, [], () => {
-          this.#core.queue(carrierId, encodeFrame('resetAck', { epoch: frame.epoch }));
+          if (frame.epoch !== this.#core.epoch) return; // of an earlier attach
+          this.#core.queue(carrierId, encodeFrame('resetAck', {}));
           this.#core.close({ code: errorCodeOf(frame.code), message: frame.message });
         });
         return;
       case 'close':
         this.#core.verified(carrierId, 'close-server', frame, [], () => {
+          if (frame.epoch !== this.#core.epoch) return; // of an earlier attach
           if (frame.final !== receive.received)
             throw new ProtocolError(
               WireCode.Protocol,
               `CLOSE at ${frame.final}, but ${receive.received} were received`,
             );
-          this.#core.queue(carrierId, encodeFrame('closeAck', { epoch: frame.epoch }));
+          this.#core.queue(carrierId, encodeFrame('closeAck', {}));
           this.#core.streams.releaseAll();
           if (receive.canRead) this.#core.events.push({ type: 'readable' });
           this.#core.close(undefined);

@@ -157,7 +157,6 @@ export class Migration {
     const data = [new TextEncoder().encode(challenge.serverName), challenge.nonce, macedPart(payload)];
     this.#core.crypto.ask({ op: 'mac', secret: this.#core.secret, label: 'migrate', data }, ({ mac }) => {
       if (this.#core.attempt?.outstanding !== outstanding) return;
-      outstanding.sent = true;
       this.#core.queue(ready.carrierId, framePayload('migrate', withMac(payload, mac)));
     });
   }
@@ -236,9 +235,9 @@ export class Migration {
   }
 
   /** DETACHED came: the origin has let go of the session, and the candidate that could not reach it is asked again. */
-  handleDetached(now: number): void {
+  handleDetached(now: number, epoch: number): void {
     const attempt = this.#core.attempt;
-    if (!attempt?.detaching) return;
+    if (!attempt?.detaching || epoch !== this.#core.askedEpoch) return;
     this.#core.timers.cancel('detach');
     attempt.originState = OriginState.Detached;
     attempt.race.again(attempt.detaching);
@@ -277,7 +276,7 @@ export class Migration {
     };
     for (const timer of ['attach', 'race', 'retry', 'giveUp', 'detach'] as const)
       this.#core.timers.cancel(timer);
-    const confirm = encodePayload('confirm', { epoch: accept.epoch, attachId: accept.attachId, mac: NO_MAC });
+    const confirm = encodePayload('confirm', { epoch: accept.epoch, mac: NO_MAC });
     this.#core.sendMaced(outstanding.ready.carrierId, 'confirm', confirm, 'confirm', [accept.payload]);
     this.#core.ackNow = true;
     this.#core.closeSent = false;

@@ -22,7 +22,7 @@ import {
   type Delivery,
   type Frame,
 } from '../wire/index.ts';
-import type { Challenge } from './candidate-race.ts';
+import { challengeOf, type Challenge } from './candidate-race.ts';
 import { ClientCore, type ClientSessionConfig, type Timer } from './client-core.ts';
 import type { Candidate, CarrierFailure, ClientEvent, Failure, Incoming, Transmit } from './client-events.ts';
 import { ClientFrames } from './client-frames.ts';
@@ -293,7 +293,7 @@ export class ClientSession {
   }
 
   #handleChallenge(now: number, carrierId: number, frame: Frame<'challenge'>): void {
-    const challenge = { serverName: frame.serverName, nonce: frame.nonce };
+    const challenge = challengeOf(frame);
     const ready =
       this.#core.opening?.used?.carrierId === carrierId
         ? this.#core.opening.used

@@ -138,7 +138,6 @@ export class ClientStreams {
     | 'digestFrom'
     | 'digest'
     | 'retainedFrom'
-    | 'sent'
     | 'credit'
     | 'head'
     | 'body'
@@ -158,7 +157,6 @@ export class ClientStreams {
       digestFrom: commit ? ticket.output : digest.from,
       digest: commit ? 0 : digest.crc,
       retainedFrom: this.send.retainedFrom,
-      sent: this.send.next,
       credit: this.receive.credit,
       head: ticket.head,
       body: ticket.body.byteLength <= 2048 ? ticket.body : new Uint8Array(0),

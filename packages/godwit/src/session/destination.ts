@@ -408,16 +408,13 @@ export class Destination {
     const { migrate } = attach;
     const payload = encodePayload('accept', {
       epoch: migrate.epoch,
-      attachId: migrate.attachId,
       source: offer.source,
       restartEpoch: offer.point.epoch,
       restartK: offer.point.k,
-      restartInput: offer.point.input,
       restartOutput: offer.point.output,
       inputStart: offer.inputStart,
       outputStart: offer.outputStart,
       credit: offer.credit,
-      delivery: this.#host.config.delivery,
       mac: NO_MAC,
     });
     this.#host.setBusy(attach.carrierId, true);

@@ -1,5 +1,5 @@
 /** The protocol core: both ends of a session, without I/O, clock or chance (protocol.md §10). */
-export type { Challenge } from './candidate-race.ts';
+export { challengeOf, type Challenge } from './candidate-race.ts';
 export type * from './client-events.ts';
 export type { ClientSessionConfig } from './client-core.ts';
 export { ClientSession } from './client-session.ts';

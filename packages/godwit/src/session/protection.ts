@@ -140,9 +140,8 @@ export class Protection {
   }
 
   /** UNPROTECTED as it stands; sent again after each attach, since control frames die with their carrier. */
-  frame(epoch: number): Uint8Array {
+  get frame(): Uint8Array {
     return encodeFrame('unprotected', {
-      epoch,
       reason: this.#reason,
       input: this.#lostInput,
       output: this.#lostOutput,

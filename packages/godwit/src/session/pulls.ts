@@ -1,6 +1,5 @@
 /** The destination's PULLs: a session is asked for at its origin, and what comes back is gathered (protocol.md §9.3). */
 import {
-  ProgressStage,
   ProtocolError,
   WireCode,
   comparePoints,
@@ -78,10 +77,7 @@ export class Pulls {
       this.#originUnreachable(attach);
       return;
     }
-    this.#host.send(
-      attach.carrierId,
-      encodeFrame('progress', { epoch: attach.migrate.epoch, stage: ProgressStage.Fetching }),
-    );
+    this.#host.send(attach.carrierId, encodeFrame('progress', { epoch: attach.migrate.epoch }));
     attach.nextTimeout = Math.min(
       pull.deadline,
       this.#host.now + this.#host.config.timers.progressIntervalMs,

@@ -93,7 +93,7 @@ export class SessionAttachment {
     this.#core.host.confirmed(this.#core.session);
     this.#core.host.emit({ type: 'confirmed', session: this.#core.session });
     if (!this.#core.protection.isProtected) {
-      this.#output.queue(this.#core.protection.frame(this.#core.epoch));
+      this.#output.queue(this.#core.protection.frame);
       this.#cadence.tellUnprotected();
     }
     if (this.#core.snapshots.isBehind) this.#core.snapshots.force();

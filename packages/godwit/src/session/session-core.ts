@@ -67,7 +67,7 @@ export class SessionCore {
   closeSent = false;
   pendingReset: { code: number; message: string } | undefined;
   failure: Failure | undefined;
-  detach: { ready: boolean; sent: boolean } | undefined;
+  detach: { readonly epoch: number; ready: boolean; sent: boolean } | undefined;
   acceptPayload: Uint8Array | undefined;
   established: boolean;
   lastHeardAt: number;

@@ -86,20 +86,22 @@ export class SessionFrames {
         return;
       case 'close':
         this.#end.verified('close-client', frame, () => {
-          if (this.#core.state === 'frozen') return; // input was dropped meanwhile; the client says it again to wherever it attaches
+          // Of an earlier attach, or input was dropped meanwhile: the client says it again to wherever it attaches.
+          if (frame.epoch !== this.#core.epoch || this.#core.state === 'frozen') return;
           if (frame.final !== receive.received)
             throw new ProtocolError(
               WireCode.Protocol,
               `CLOSE at ${frame.final}, but ${receive.received} were received`,
             );
-          this.#end.finish(undefined, [encodeFrame('closeAck', { epoch: frame.epoch })], true);
+          this.#end.finish(undefined, [encodeFrame('closeAck', {})], true);
         });
         return;
       case 'reset':
         this.#end.verified('reset-client', frame, () => {
+          if (frame.epoch !== this.#core.epoch) return; // of an earlier attach
           this.#end.finish(
             { code: errorCodeOf(frame.code), message: frame.message },
-            [encodeFrame('resetAck', { epoch: frame.epoch })],
+            [encodeFrame('resetAck', {})],
             true,
           );
         });
@@ -112,7 +114,7 @@ export class SessionFrames {
           if (frame.epoch <= this.#core.highestEpoch) return;
           this.#attachment.confirm(); // whoever detaches the session has our ACCEPT
           this.#attachment.noteEpoch(frame.epoch);
-          this.#core.detach = { ready: false, sent: false };
+          this.#core.detach = { epoch: frame.epoch, ready: false, sent: false };
           this.#attachment.freeze(this.#core.now + this.#core.host.config.timers.pullTimeoutMs / 4, false);
         });
         return;

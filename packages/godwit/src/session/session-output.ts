@@ -133,9 +133,7 @@ export class SessionOutput {
     this.sendMaced(
       'detached',
       encodePayload('detached', {
-        epoch: this.#core.highestEpoch,
-        input: newest.input,
-        output: newest.output,
+        epoch: detach.epoch,
         mac: NO_MAC,
       }),
       'detached',

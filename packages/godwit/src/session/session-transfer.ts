@@ -15,9 +15,8 @@ import type { SnapshotPoint } from './server-streams.ts';
 /** What a destination gets from an origin. */
 export interface TransferredState {
   readonly point: SnapshotPoint;
-  readonly received: number;
+  /** The input's FIN follows the log. */
   readonly receivedFin: boolean;
-  readonly logFrom: number;
   readonly tailFrom: number;
   /** The application had finished: there is nothing to restart, only bytes to deliver. */
   readonly terminal: boolean;
@@ -70,12 +69,9 @@ export function encodeTransfer(
       inputFinished: point.inputFinished,
       outputFinished: point.outputFinished,
       terminal,
-      fresh: terminal || (outputBytes === streams.produced && inputBytes === session.received),
       schema: point.schema,
-      received: log ? inputBytes + logBytes : inputBytes,
       receivedFin:
         log !== undefined && fin && !point.inputFinished && inputBytes + logBytes === receive.finOffset,
-      logFrom: inputBytes,
       tailFrom,
       bodyBytes: point.state.byteLength,
       logBytes,
@@ -140,9 +136,7 @@ export class TransferReceiver {
         state: all.slice(0, logAt),
         schema: header.schema,
       },
-      received: header.received,
       receivedFin: header.receivedFin,
-      logFrom: header.logFrom,
       tailFrom: header.tailFrom,
       terminal: header.terminal,
       log: all.slice(logAt, tailAt),

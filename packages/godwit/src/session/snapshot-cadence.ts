@@ -232,7 +232,7 @@ export class SnapshotCadence {
     const wasProtected = this.#core.protection.isProtected;
     this.#core.protection.degrade();
     this.#core.timers.cancel('unprotect');
-    this.#output.queue(this.#core.protection.frame(this.#core.epoch));
+    this.#output.queue(this.#core.protection.frame);
     if (wasProtected) this.tellUnprotected();
     this.#core.touch();
   }

@@ -120,7 +120,7 @@ export const frames = {
     body: bytes(MAX_INLINE_BODY_BYTES),
     /** Above that of every earlier OPEN, MIGRATE and DETACH of the session. */
     epoch: u48,
-    /** Random; tells attaches with the same epoch apart. */
+    /** Random; ACCEPT is bound to it. */
     attachId: fixed(ATTACH_ID_BYTES),
     /** Output offset up to which the client has everything (R). */
     received: u64,
@@ -136,8 +136,6 @@ export const frames = {
     digest: u32,
     /** First input offset that the client still has. */
     retainedFrom: u64,
-    /** Input offset behind the last byte, or FIN, written so far. */
-    sent: u64,
     /** Name of the server the session leaves. */
     origin: name,
     /** What the client knows of it: 0 unknown, 1 dead, 2 detached. */
@@ -158,16 +156,12 @@ export const frames = {
   accept: define(0x07, 'server', {
     /** That of the MIGRATE. */
     epoch: u48,
-    /** That of the MIGRATE. */
-    attachId: fixed(ATTACH_ID_BYTES),
     /** Where the state came from: 0 resume, 1 origin, 2 ticket, 3 store. */
     source: choice(Source),
     /** Epoch of the restart point. */
     restartEpoch: u48,
     /** Number of the restart point. */
     restartK: u48,
-    /** Input consumed at the restart point. */
-    restartInput: u64,
     /** Output produced at the restart point. */
     restartOutput: u64,
     /** Input offset from which on the client sends on this carrier. */
@@ -176,8 +170,6 @@ export const frames = {
     outputStart: u64,
     /** Input offset up to which the client may send. */
     credit: u64,
-    /** Delivery mode: 0 replay, 1 commit. */
-    delivery: choice(Delivery),
     mac,
   }),
   /** Answer to OPEN (epoch 0), STANDBY (epoch 0) or MIGRATE. */
@@ -195,15 +187,11 @@ export const frames = {
   progress: define(0x09, 'server', {
     /** That of the MIGRATE. */
     epoch: u48,
-    /** How far it is: 0 fetching, 1 restoring. */
-    stage: u8,
   }),
   /** The client has taken the ACCEPT: from now on this server is the session's. Data may follow at once. */
   confirm: define(0x0a, 'client', {
     /** That of the ACCEPT. */
     epoch: u48,
-    /** That of the ACCEPT. */
-    attachId: fixed(ATTACH_ID_BYTES),
     /** MAC over the payload of the ACCEPT and the payload before it (§8). */
     mac,
   }),
@@ -271,8 +259,6 @@ export const frames = {
   }),
   /** No ticket covers what is named here: a restore that would need it is refused. */
   unprotected: define(0x16, 'server', {
-    /** Epoch of the present attach. */
-    epoch: u48,
     /** Why: 0 the application exports no state, 1 its state is too large. */
     reason: u8,
     /** Input below it may be freed on ACK. */
@@ -297,11 +283,8 @@ export const frames = {
     message: message(MAX_MESSAGE_BYTES),
     mac,
   }),
-  /** The session is over on this side too. */
-  resetAck: define(0x19, 'both', {
-    /** That of the RESET. */
-    epoch: u48,
-  }),
+  /** The RESET has come: the session is over on this side too. */
+  resetAck: define(0x19, 'both', {}),
   /** The sender is done with the session: its stream has ended, it has consumed or discarded the other. */
   close: define(0x1a, 'both', {
     /** Epoch of the present attach. */
@@ -311,10 +294,7 @@ export const frames = {
     mac,
   }),
   /** The CLOSE has come; it need not be repeated after a migration. */
-  closeAck: define(0x1b, 'both', {
-    /** That of the CLOSE. */
-    epoch: u48,
-  }),
+  closeAck: define(0x1b, 'both', {}),
   /** Asks for a PONG: is the other there, and how far away? */
   ping: define(0x20, 'both', {
     /** Chosen by the sender. */
@@ -355,10 +335,6 @@ export const frames = {
   detached: define(0x24, 'server', {
     /** That of the DETACH. */
     epoch: u48,
-    /** Input consumed at the last ticket. */
-    input: u64,
-    /** Output produced at the last ticket. */
-    output: u64,
     mac,
   }),
   /** The origin has frozen the session for a migration that the client did not see coming. */

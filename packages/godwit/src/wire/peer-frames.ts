@@ -65,16 +65,10 @@ export const peerFrames = {
     outputFinished: flag,
     /** Whether the session was complete in both directions: no application need start. */
     terminal: flag,
-    /** Whether the restart point was made for this hand-over, so that nothing is executed again. */
-    fresh: flag,
     /** The application's schema version of the state. */
     schema: u32,
-    /** Offset behind the last input received. */
-    received: u64,
-    /** Whether the input's FIN was received. */
+    /** Whether the input's FIN follows the log. */
     receivedFin: flag,
-    /** Offset of the first byte of the log. */
-    logFrom: u64,
     /** Offset of the first byte of the tail. */
     tailFrom: u64,
     /** Length of the state. */

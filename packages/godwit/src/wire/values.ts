@@ -75,11 +75,3 @@ export const UnprotectedReason = {
   TicketTooLarge: 1,
 } as const;
 export type UnprotectedReason = (typeof UnprotectedReason)[keyof typeof UnprotectedReason];
-
-/** How far a destination is with an attach (PROGRESS `stage`). */
-export const ProgressStage = {
-  /** The state is on its way. */
-  Fetching: 0,
-  /** The application is starting from it. */
-  Restoring: 1,
-} as const;
