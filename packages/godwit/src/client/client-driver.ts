@@ -115,7 +115,7 @@ export class ClientDriver implements SessionPort, HubMember {
   }
   write(bytes: Uint8Array): void {
     this.#session.write(now(), bytes);
-    this.#driver.schedule();
+    this.#driver.written(this.#session.bytesUnsent);
   }
   end(): void {
     this.#session.end(now());

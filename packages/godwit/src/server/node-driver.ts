@@ -113,6 +113,11 @@ export class NodeDriver {
     this.#driver.schedule();
   }
 
+  write(session: ServerSession, bytes: Uint8Array): void {
+    session.write(now(), bytes);
+    this.#driver.written(session.bytesUnsent);
+  }
+
   carrierOf(session: ServerSession): Carrier | undefined {
     return session.carrierId === undefined ? undefined : this.#driver.carrier(session.carrierId);
   }

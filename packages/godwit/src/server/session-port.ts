@@ -41,7 +41,7 @@ export class ServerSessionPort implements SessionPort {
     return this.#session.writeRoom;
   }
   write(bytes: Uint8Array): void {
-    this.#driver.call(() => this.#session.write(now(), bytes));
+    this.#driver.write(this.#session, bytes);
   }
   end(): void {
     this.#driver.call(() => this.#session.end(now()));

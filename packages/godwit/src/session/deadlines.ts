@@ -14,6 +14,12 @@ export class Deadlines<N extends string> {
     if (!this.#at.has(name)) this.set(name, at);
   }
 
+  /** Sets the timer unless it runs out before that anyway. */
+  hasten(name: N, at: number): void {
+    const present = this.#at.get(name);
+    if (present === undefined || at < present) this.set(name, at);
+  }
+
   cancel(name: N): void {
     if (this.#at.delete(name)) this.#recompute();
   }

@@ -128,6 +128,8 @@ export interface ServerTimers {
   readonly lingerMs: number;
   /** Progress without a snapshot for so long makes one due, in ms. Default 1,000. */
   readonly snapshotIntervalMs: number;
+  /** Between two snapshots that are due by bytes (`replay` mode), in ms, unless four times as many bytes have moved. Default 1. */
+  readonly snapshotPaceMs: number;
   /** A client blocked by a missing snapshot goes on unprotected after this time, in ms. Default 200. */
   readonly unprotectAfterMs: number;
   /** An ACK waits at most this long, in ms. Default 25. */
@@ -154,6 +156,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   replayTimeoutMs: 10_000,
   lingerMs: 10_000,
   snapshotIntervalMs: 1000,
+  snapshotPaceMs: 1,
   unprotectAfterMs: 200,
   ackDelayMs: 25,
   pingIdleMs: 15_000,

@@ -124,6 +124,10 @@ export class ServerSession {
   get wantsWrite(): boolean {
     return this.#output.wantsWrite;
   }
+  /** Output bytes written but not on the present carrier yet. */
+  get bytesUnsent(): number {
+    return this.#core.streams.send.unsentBytes;
+  }
 
   /** Takes output; the bytes are copied. While frozen the caller must wait (`isFrozen`), but for bytes its last snapshot covers. */
   write(now: number, bytes: Uint8Array): void {

@@ -96,13 +96,13 @@ export class SnapshotCadence {
     }
     // Whether output must wait for snapshots at all is to be known before the client waits for one.
     const isUnknown = this.#core.protection.isExporterUnknown && this.#hasUncommitted;
-    if (
-      isUnknown ||
-      this.#core.snapshots.exportDue(this.#core.now, this.#core.dataBytes, this.#dataBytesAtNewest)
-    )
-      this.want('cadence');
+    const dueAt = this.#core.snapshots.exportDueAt(this.#core.dataBytes, this.#dataBytesAtNewest);
+    if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) this.want('cadence');
     else
-      this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
+      this.#core.timers.hasten(
+        'snapshot',
+        dueAt ?? this.#core.now + this.#core.host.config.timers.snapshotIntervalMs,
+      );
     this.checkBlocked();
     this.pump();
   }
@@ -128,8 +128,8 @@ export class SnapshotCadence {
     if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
     if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
     if (!this.#core.snapshots.sendDue(this.#core.now, this.#core.dataBytes, this.#core.streams.send.credit)) {
-      const dueAt = this.#core.snapshots.dueAt;
-      if (dueAt !== undefined) this.#core.timers.start('snapshot', dueAt);
+      const dueAt = this.#core.snapshots.dueAt(this.#core.dataBytes);
+      if (dueAt !== undefined) this.#core.timers.hasten('snapshot', dueAt);
       return;
     }
     const point = this.#core.snapshots.begin(

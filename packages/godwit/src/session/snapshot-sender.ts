@@ -13,6 +13,9 @@ import {
 import type { ServerLimits, ServerTimers } from './limits.ts';
 import type { SnapshotPoint } from './server-streams.ts';
 
+/** So many intervals of bytes make a snapshot due however little time has passed. */
+const MAX_PACED_INTERVALS = 4;
+
 /** A ticket on its way. */
 interface Transit {
   readonly point: SnapshotPoint;
@@ -145,10 +148,20 @@ export class SnapshotSender {
     return Math.max(this.#limits.snapshotIntervalBytes, this.#lastBytes * this.#limits.snapshotShare);
   }
 
-  /** Enough moved, or enough time passed, since the newest point for the application to be asked for one. */
-  exportDue(now: number, dataBytes: number, dataBytesAtNewest: number): boolean {
+  /** When the application should be asked for a point, for what moved since the newest; undefined when nothing did. */
+  exportDueAt(dataBytes: number, dataBytesAtNewest: number): number | undefined {
     const moved = dataBytes - dataBytesAtNewest;
-    return moved >= this.intervalBytes || (moved > 0 && now >= this.#intervalEndsAt);
+    return moved > 0 ? this.#dueAt(moved) : undefined;
+  }
+
+  /**
+   * When a snapshot is due that covers `moved` bytes. While bytes move fast, snapshots keep a distance in time as well, or
+   * sealing them would cost more than they save: nobody minds a millisecond of work done twice.
+   */
+  #dueAt(moved: number): number {
+    const interval = this.intervalBytes;
+    if (moved < interval) return this.#intervalEndsAt;
+    return moved < interval * MAX_PACED_INTERVALS ? this.#begunAt + this.#timers.snapshotPaceMs : this.#begunAt;
   }
 
   /** The newest point should be sealed now; `begin` must follow. */
@@ -157,12 +170,12 @@ export class SnapshotSender {
     if (this.#refresh && this.#newest !== this.#refused && this.#mayGo(this.#newest, credit)) return true;
     if (this.#next(credit) === undefined) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
-    return dataBytes - this.#begunAtBytes >= this.intervalBytes || now >= this.#intervalEndsAt;
+    return now >= this.#dueAt(dataBytes - this.#begunAtBytes);
   }
 
-  /** When a waiting point is due by time alone. */
-  get dueAt(): number | undefined {
-    return this.isBehind && !this.isInTransit ? this.#intervalEndsAt : undefined;
+  /** When a waiting point is due though nothing more moves. */
+  dueAt(dataBytes: number): number | undefined {
+    return this.isBehind && !this.isInTransit ? this.#dueAt(dataBytes - this.#begunAtBytes) : undefined;
   }
 
   /** The same sum wherever it is compared: a timer set to it must find it passed, whatever a difference would round to. */

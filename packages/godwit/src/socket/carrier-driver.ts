@@ -27,6 +27,9 @@ export interface DriverHooks {
   carriersChanged?(): void;
 }
 
+/** From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache. */
+const SEND_NOW_BYTES = 128 * 1024;
+
 /** Parts that leave together are joined when they are no more than this, in bytes. */
 const JOIN_BYTES = 4096;
 
@@ -139,6 +142,12 @@ export class CarrierDriver {
   /** Sends what is ready now, from within the handling of an event: what a peer waits for goes before what takes long. */
   sendNow(): void {
     if (!this.#stopped) this.#transmit();
+  }
+
+  /** The application has written: what is worth a system call of its own goes out, the rest at the end of the tick. */
+  written(unsentBytes: number): void {
+    if (unsentBytes >= SEND_NOW_BYTES) this.sendNow();
+    this.schedule();
   }
 
   /** Closes everything at once. */

@@ -65,9 +65,20 @@ export function keepAliveOf(
 }
 
 /** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */
+/**
+ * Default of `writableHighWaterMark`, in bytes: four times what net has. The session takes writes as they come, so the
+ * stream itself holds that much only while the session has no room; a writer of 64 KiB pieces, on the other hand, need
+ * not wait for 'drain' after each.
+ */
+const WRITABLE_HIGH_WATER_BYTES = 256 * 1024;
+
 export function streamOptions(options: SocketOptions): object {
   const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
-  const given = { highWaterMark, readableHighWaterMark, writableHighWaterMark };
+  const given = {
+    highWaterMark,
+    readableHighWaterMark,
+    writableHighWaterMark: writableHighWaterMark ?? highWaterMark ?? WRITABLE_HIGH_WATER_BYTES,
+  };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
