@@ -3,7 +3,13 @@
  * `version 1 | key id 8 | session id 16 | iv 12 | ciphertext | tag 16`, of which all before the iv is the associated
  * data; a sealed body is `iv 12 | ciphertext | tag 16`, bound to its session, epoch and k.
  */
-import { createCipheriv, createDecipheriv, createSecretKey, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  timingSafeEqual,
+  type KeyObject,
+} from 'node:crypto';
 import {
   ByteWriter,
   MAX_TICKET_HEAD_BYTES,
@@ -11,10 +17,11 @@ import {
   SESSION_ID_BYTES,
   WireCode,
   encodeText,
+  toHex,
 } from '../wire/index.ts';
 import { decodeTicketHead, encodeTicketHead, type TicketHead } from '../session/ticket.ts';
 import { sha256 } from './hmac.ts';
-import { KEY_ID_BYTES, type KeyRing } from './key-ring.ts';
+import { KEY_ID_BYTES, type ClusterKey, type KeyRing } from './key-ring.ts';
 import { random } from './random.ts';
 
 /** Layout of a sealed head. */
@@ -47,8 +54,13 @@ export interface TicketSealingOptions {
   readonly random?: (bytes: number) => Uint8Array;
 }
 
+/** Ticket keys remembered: deriving one takes longer than sealing with it. Memory cost: about 500 bytes each. */
+const MAX_TICKET_KEYS = 256;
+
 export class TicketSealing {
   readonly #ring: KeyRing;
+  /** By key and session; the one used longest ago is first. */
+  readonly #ticketKeys = new Map<string, KeyObject>();
   readonly #wallClock: () => number;
   readonly #random: (bytes: number) => Uint8Array;
 
@@ -61,7 +73,7 @@ export class TicketSealing {
   /** Seals both under the ring's newest key; fills `bodyHash` and `bodyBytes` of the head in. */
   seal(head: TicketHead, state: Uint8Array): SealedTicket {
     const key = this.#ring.newest;
-    const ticketKey = key.derive(head.sessionId, TICKET_INFO);
+    const ticketKey = this.#ticketKey(key, head.sessionId);
     const body =
       state.byteLength === 0 ? EMPTY : sealBytes(ticketKey, this.#random(IV_BYTES), bodyData(head), state);
     const filled: TicketHead = {
@@ -77,6 +89,17 @@ export class TicketSealing {
     return { head: Buffer.concat([clear, sealed]), body };
   }
 
+  /** For sealing alone: whoever asks to open may be anybody, and must not push a live session's key out. */
+  #ticketKey(key: ClusterKey, sessionId: Uint8Array): KeyObject {
+    const name = `${key.idText} ${toHex(sessionId)}`;
+    const ticketKey = this.#ticketKeys.get(name) ?? ticketKeyOf(key, sessionId);
+    this.#ticketKeys.delete(name);
+    this.#ticketKeys.set(name, ticketKey);
+    if (this.#ticketKeys.size > MAX_TICKET_KEYS)
+      this.#ticketKeys.delete(this.#ticketKeys.keys().next().value as string);
+    return ticketKey;
+  }
+
   /** Refuses what no key of the ring sealed, what was changed since, and what is over its time. */
   open(sealed: Uint8Array): OpenedHead {
     if (sealed.byteLength < CIPHERTEXT_AT + TAG_BYTES || sealed.byteLength > MAX_TICKET_HEAD_BYTES) {
@@ -87,7 +110,7 @@ export class TicketSealing {
     const key = this.#ring.find(clear.subarray(KEY_ID_AT, SESSION_ID_AT));
     if (key === undefined) return { refused: WireCode.UnknownKey };
     const sessionId = new Uint8Array(clear.subarray(SESSION_ID_AT, IV_AT));
-    const plaintext = openBytes(key.derive(sessionId, TICKET_INFO), clear, sealed.subarray(IV_AT));
+    const plaintext = openBytes(ticketKeyOf(key, sessionId), clear, sealed.subarray(IV_AT));
     if (plaintext === undefined) return { refused: WireCode.TicketInvalid };
     let head: TicketHead;
     try {
@@ -108,17 +131,21 @@ export class TicketSealing {
     const data = bodyData(head);
     // The head does not say which key sealed it, and there are few.
     for (const key of this.#ring.keys) {
-      const state = openBytes(key.derive(head.sessionId, TICKET_INFO), data, sealed);
+      const state = openBytes(ticketKeyOf(key, head.sessionId), data, sealed);
       if (state !== undefined) return state;
     }
     return undefined;
   }
 }
 
-/** `iv | ciphertext | tag`. */
-function sealBytes(key: Uint8Array, iv: Uint8Array, data: Uint8Array, plaintext: Uint8Array): Uint8Array {
+function ticketKeyOf(key: ClusterKey, sessionId: Uint8Array): KeyObject {
   // A key object of our own making: handing raw bytes to createCipheriv takes 20 µs longer (Node 24).
-  const cipher = createCipheriv('aes-256-gcm', createSecretKey(key), iv);
+  return createSecretKey(key.derive(sessionId, TICKET_INFO));
+}
+
+/** `iv | ciphertext | tag`. */
+function sealBytes(key: KeyObject, iv: Uint8Array, data: Uint8Array, plaintext: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-256-gcm', key, iv);
   cipher.setAAD(data);
   const ciphertext = cipher.update(plaintext);
   // GCM keeps nothing back, so final() only makes the tag.
@@ -126,10 +153,10 @@ function sealBytes(key: Uint8Array, iv: Uint8Array, data: Uint8Array, plaintext:
   return Buffer.concat([iv, ciphertext, cipher.getAuthTag()]);
 }
 
-function openBytes(key: Uint8Array, data: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+function openBytes(key: KeyObject, data: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
   const iv = sealed.subarray(0, IV_BYTES);
   const tagAt = sealed.byteLength - TAG_BYTES;
-  const decipher = createDecipheriv('aes-256-gcm', createSecretKey(key), iv, { authTagLength: TAG_BYTES });
+  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
   decipher.setAAD(data);
   decipher.setAuthTag(sealed.subarray(tagAt));
   const plaintext = decipher.update(sealed.subarray(IV_BYTES, tagAt));

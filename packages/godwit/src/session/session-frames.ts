@@ -1,5 +1,5 @@
 /** What a session at a server does with each frame of its client (protocol.md §10.2). */
-import { ProtocolError, WireCode, encodeFrame, errorCodeOf, type Frame } from '../wire/index.ts';
+import { Delivery, ProtocolError, WireCode, encodeFrame, errorCodeOf, type Frame } from '../wire/index.ts';
 import type { Incoming } from './client-events.ts';
 import type { SessionAttachment } from './session-attachment.ts';
 import type { SessionCore } from './session-core.ts';
@@ -69,6 +69,7 @@ export class SessionFrames {
         send.trim(frame.received);
         this.#output.drain();
         this.#cadence.checkBlocked();
+        if (this.#core.host.config.delivery === Delivery.Commit) this.#cadence.pump(); // a point may have waited for credit
         return;
       case 'snapshotAck':
         if (this.#core.snapshots.acknowledge(frame)) this.#cadence.covered();

@@ -128,7 +128,7 @@ export class SnapshotCadence {
     if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
     if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
     if (!this.#core.snapshots.sendDue(this.#core.now, this.#core.dataBytes, this.#core.streams.send.credit)) {
-      const dueAt = this.#core.snapshots.dueAt(this.#core.dataBytes);
+      const dueAt = this.#core.snapshots.dueAt(this.#core.dataBytes, this.#core.streams.send.credit);
       if (dueAt !== undefined) this.#core.timers.hasten('snapshot', dueAt);
       return;
     }

@@ -161,7 +161,9 @@ export class SnapshotSender {
   #dueAt(moved: number): number {
     const interval = this.intervalBytes;
     if (moved < interval) return this.#intervalEndsAt;
-    return moved < interval * MAX_PACED_INTERVALS ? this.#begunAt + this.#timers.snapshotPaceMs : this.#begunAt;
+    return moved < interval * MAX_PACED_INTERVALS
+      ? this.#begunAt + this.#timers.snapshotPaceMs
+      : this.#begunAt;
   }
 
   /** The newest point should be sealed now; `begin` must follow. */
@@ -173,9 +175,10 @@ export class SnapshotSender {
     return now >= this.#dueAt(dataBytes - this.#begunAtBytes);
   }
 
-  /** When a waiting point is due though nothing more moves. */
-  dueAt(dataBytes: number): number | undefined {
-    return this.isBehind && !this.isInTransit ? this.#dueAt(dataBytes - this.#begunAtBytes) : undefined;
+  /** When a waiting point is due though nothing more moves; undefined when it waits for something else than time. */
+  dueAt(dataBytes: number, credit: Offset): number | undefined {
+    if (this.isInTransit || this.#next(credit) === undefined) return undefined;
+    return this.#dueAt(dataBytes - this.#begunAtBytes);
   }
 
   /** The same sum wherever it is compared: a timer set to it must find it passed, whatever a difference would round to. */

@@ -61,7 +61,7 @@ export class ByteReader {
     return at;
   }
   #u32At(at: number): number {
-    return this.#u16At(at) * 2 ** 16 + this.#u16At(at + 2);
+    return this.#byteAt(at) * 2 ** 24 + this.#byteAt(at + 1) * 2 ** 16 + this.#u16At(at + 2);
   }
   #u16At(at: number): number {
     return this.#byteAt(at) * 2 ** 8 + this.#byteAt(at + 1);
@@ -83,19 +83,31 @@ export class ByteWriter {
     return this.#at;
   }
   u8(value: number): void {
-    this.#integer(value, 1, 0xff);
+    check(value, 0xff);
+    const at = this.#room(1);
+    this.#bytes[at] = value;
   }
   u16(value: number): void {
-    this.#integer(value, 2, 0xffff);
+    check(value, 0xffff);
+    this.#put16(this.#room(2), value);
   }
   u32(value: number): void {
-    this.#integer(value, 4, 0xffffffff);
+    check(value, 0xffffffff);
+    this.#put32(this.#room(4), value);
   }
   u48(value: number): void {
-    this.#integer(value, 6, 2 ** 48 - 1);
+    check(value, 2 ** 48 - 1);
+    const at = this.#room(6);
+    const high = Math.floor(value / 2 ** 32);
+    this.#put16(at, high);
+    this.#put32(at + 2, value - high * 2 ** 32);
   }
   u64(value: number): void {
-    this.#integer(value, 8, Number.MAX_SAFE_INTEGER);
+    check(value, Number.MAX_SAFE_INTEGER);
+    const at = this.#room(8);
+    const high = Math.floor(value / 2 ** 32);
+    this.#put32(at, high);
+    this.#put32(at + 4, value - high * 2 ** 32);
   }
   bytes(value: Uint8Array): void {
     const at = this.#room(value.byteLength);
@@ -105,16 +117,16 @@ export class ByteWriter {
   finish(): Uint8Array {
     return this.#at === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#at);
   }
-  #integer(value: number, length: number, max: number): void {
-    if (!Number.isSafeInteger(value) || value < 0 || value > max)
-      throw new RangeError(`${value} is not in 0 … ${max}`);
-    const at = this.#room(length);
-    let left = value;
-    for (let i = at + length - 1; i >= at; i -= 1) {
-      const above = Math.floor(left / 256);
-      this.#bytes[i] = left - above * 256;
-      left = above;
-    }
+  #put16(at: number, value: number): void {
+    this.#bytes[at] = value >>> 8;
+    this.#bytes[at + 1] = value & 0xff;
+  }
+  /** `>>>` takes all of the 32 bits. */
+  #put32(at: number, value: number): void {
+    this.#bytes[at] = value >>> 24;
+    this.#bytes[at + 1] = (value >>> 16) & 0xff;
+    this.#bytes[at + 2] = (value >>> 8) & 0xff;
+    this.#bytes[at + 3] = value & 0xff;
   }
   /** Makes room for `length` bytes and answers where they go. It may replace the buffer, so it is called before that is named. */
   #room(length: number): number {
@@ -127,6 +139,11 @@ export class ByteWriter {
     this.#at += length;
     return at;
   }
+}
+
+function check(value: number, max: number): void {
+  if (!Number.isSafeInteger(value) || value < 0 || value > max)
+    throw new RangeError(`${value} is not in 0 … ${max}`);
 }
 
 export function encodeText(text: string): Uint8Array {

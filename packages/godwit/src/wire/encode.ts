@@ -2,20 +2,22 @@
 import { concatBytes } from './bytes.ts';
 import { MAC_BYTES, type FrameDefinition } from './definition.ts';
 import { frames, type FrameName, type FrameValue } from './frames.ts';
-import { MAX_PAYLOAD_BYTES } from './limits.ts';
+import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from './limits.ts';
 import { peerFrames, type PeerFrameName, type PeerFrameValue } from './peer-frames.ts';
-import { encodeStruct } from './schema.ts';
+import { encodeBehind, encodeStruct, planOf } from './schema.ts';
+
+const EMPTY_HEADER = new Uint8Array(HEADER_BYTES);
 
 /** A zero MAC, to encode a payload before its MAC is known. */
 export const NO_MAC = new Uint8Array(MAC_BYTES);
 
 /** A whole frame. Throws `RangeError` on a value that its field, or a payload that its frame cannot hold. */
 export function encodeFrame<N extends FrameName>(name: N, value: FrameValue<N>): Uint8Array {
-  return framePayload(name, encodePayload(name, value));
+  return encodeWhole(frames[name], value);
 }
 
 export function encodePeerFrame<N extends PeerFrameName>(name: N, value: PeerFrameValue<N>): Uint8Array {
-  return frame(peerFrames[name], encodeStruct(peerFrames[name].fields as never, value as never));
+  return encodeWhole(peerFrames[name], value);
 }
 
 /** The payload of a frame without its header. Fields named `mac` must be present (zeros while it is computed). */
@@ -31,7 +33,9 @@ export function framePayload(name: FrameName, payload: Uint8Array): Uint8Array {
 /** Header of a frame, e.g. of a DATA frame whose payload is sent without a copy. */
 export function encodeHeader(type: number, length: number): Uint8Array {
   if (!(length >= 0 && length <= MAX_PAYLOAD_BYTES)) throw new RangeError(`a payload of ${length} bytes`);
-  return Uint8Array.of(type, length >>> 16, (length >>> 8) & 0xff, length & 0xff);
+  const header = new Uint8Array(HEADER_BYTES);
+  writeHeader(header, type, length);
+  return header;
 }
 
 /** The part of a MACed payload that the MAC covers: all but the MAC, which comes last. */
@@ -47,9 +51,26 @@ export function withMac(payload: Uint8Array, mac: Uint8Array): Uint8Array {
   return concatBytes([macedPart(payload), mac.subarray(0, MAC_BYTES)]);
 }
 
+/** Header and payload in one buffer: the length is filled in when it is known. */
+function encodeWhole({ type, max, fields }: FrameDefinition, value: object): Uint8Array {
+  const whole = encodeBehind(EMPTY_HEADER, planOf(fields), value as Readonly<Record<string, unknown>>);
+  writeHeader(whole, type, checkLength(whole.byteLength - HEADER_BYTES, max));
+  return whole;
+}
+
 function frame({ type, max }: FrameDefinition, payload: Uint8Array): Uint8Array {
-  // The receiver would end the session over it.
-  if (payload.byteLength > max)
-    throw new RangeError(`a payload of ${payload.byteLength} bytes, of at most ${max}`);
-  return concatBytes([encodeHeader(type, payload.byteLength), payload]);
+  return concatBytes([encodeHeader(type, checkLength(payload.byteLength, max)), payload]);
+}
+
+/** The receiver would end the session over a longer one. */
+function checkLength(length: number, max: number): number {
+  if (length > max) throw new RangeError(`a payload of ${length} bytes, of at most ${max}`);
+  return length;
+}
+
+function writeHeader(into: Uint8Array, type: number, length: number): void {
+  into[0] = type;
+  into[1] = length >>> 16;
+  into[2] = (length >>> 8) & 0xff;
+  into[3] = length & 0xff;
 }
