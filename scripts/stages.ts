@@ -39,6 +39,12 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 60_000,
   },
   {
+    name: 'testing',
+    summary: 'godwit/testing finds every fault that is planted in a handler, and the examples pass it',
+    patterns: ['test/testing/**/*.test.ts', 'examples/**/*.test.ts'],
+    testTimeoutMs: 60_000,
+  },
+  {
     name: 'package',
     summary: 'the packed library in an empty folder: ESM, require and TypeScript, on Node 22 and 24',
     patterns: ['test/package/**/*.test.ts'],

@@ -44,6 +44,21 @@ export const ERROR_CODES = {
   ERR_GODWIT_NO_SUCH_SESSION: 'No session with this id lives here.',
   ERR_GODWIT_NOT_CONNECTED: 'The socket has no session yet, or none any more.',
   ERR_GODWIT_MIGRATION_FAILED: 'A planned migration did not happen; the session goes on where it was.',
+  ERR_GODWIT_CHECK_NOT_DETERMINISTIC:
+    'checkHandler: executed again, the handler wrote other output for the same input: it depends on time, chance or other connections.',
+  ERR_GODWIT_CHECK_CHUNKS: 'checkHandler: the output depends on how the input is cut into chunks.',
+  ERR_GODWIT_CHECK_RESTORE:
+    'checkHandler: restored from its own state, the handler did not go on where it was.',
+  ERR_GODWIT_CHECK_STALLED: 'checkHandler: no byte moved for `timeoutMs`.',
+  ERR_GODWIT_CHECK_NO_STATE:
+    'checkHandler: the handler exported no state, or none that a session could be restored from.',
+  ERR_GODWIT_CHECK_HANDLER: 'checkHandler: the handler, or the session, failed.',
+  ERR_GODWIT_CHECK_CLIENT: 'checkHandler: the client function failed.',
+  ERR_GODWIT_CHECK_EFFECTS:
+    'checkHandler: a side effect was doubled, is missing, or was another when executed again.',
+  ERR_GODWIT_CHECK_ORACLE:
+    'checkHandler: in `commit` mode output differs between runs, and neither `normalize` nor `verify` says what is right.',
+  ERR_GODWIT_CHECK_VERIFY: 'checkHandler: `verify` refused the output of a run.',
 } as const;
 
 /** A code of this library's own. Where net has a code for the case (`ECONNREFUSED`, `ECONNRESET`, …) that one is used. */

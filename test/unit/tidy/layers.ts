@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   server: BELOW_CLIENT_AND_SERVER,
   policy: [...BELOW_CLIENT_AND_SERVER, 'client', 'server'],
   adapters: [...BELOW_CLIENT_AND_SERVER, 'client', 'server', 'policy'],
+  testing: [...BELOW_CLIENT_AND_SERVER, 'client', 'server'],
 };
 
 export interface Packages {

@@ -193,6 +193,23 @@ export class Server extends EventEmitter {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /**
+   * @internal Gone at once, as after `kill -9`: carriers and links close without a word, no timer is left, and the sockets
+   * hear nothing. For `godwit/testing`.
+   */
+  kill(): void {
+    const listener = this.#listener;
+    const running = this.#running;
+    this.#listener = undefined;
+    this.#running = undefined;
+    listener?.close();
+    this.#gate.close();
+    running?.driver.stop();
+    running?.peers.close();
+    running?.members.close();
+    running?.forgetKeys();
+  }
+
   /** Closes and waits for 'close'. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#listener === undefined) return;
