@@ -26,7 +26,6 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['session/session-output.ts', 'DATA_BETWEEN_CHUNKS_BYTES'],
   ['session/receive-buffer.ts', 'MAX_ACK_INTERVAL_BYTES'],
   ['session/client-attempt.ts', 'MAX_EXTENSIONS', 'PROGRESS frames that extend the wait for one MIGRATE.'],
-  ['session/pulls.ts', 'MAX_HOPS'],
   ['session/session-transfer.ts', 'MAX_TAIL_FACTOR'],
   ['session/vital-signs.ts', 'ACTIVE_MS'],
   ['session/vital-signs.ts', 'PROBE_ACTIVE_MS'],

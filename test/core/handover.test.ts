@@ -440,3 +440,28 @@ for (const { name: mode, delivery } of MODES) {
     assert.equal(times(scenario, 'state'), 0);
   });
 }
+
+for (const { name: mode, delivery } of MODES) {
+  test(`an origin whose offer died before CONFIRM came knows nothing of the session, wherever it went before (${mode})`, () => {
+    const scenario = new Scenario({ delivery });
+    const { world, client } = scenario;
+    scenario.untilReceived(20_000);
+    scenario.trigger('b');
+    scenario.untilMigrated(1);
+    world.run(10);
+    assert.equal(world.server('a').node.tombstoneCount, 1);
+    // Back to `a`; its CONFIRM is lost, and the client reaches nobody until the offer there is over.
+    scenario.trigger('a');
+    scenario.untilMigrated(2);
+    for (const pipe of client.pipesTo('a')) pipe.breakAt(0, false);
+    for (const name of ['a', 'b', 'c']) world.partition('client', name);
+    world.run(6000);
+    assert.equal(world.server('a').node.sessionCount, 0);
+    for (const name of ['a', 'b']) world.server(name).node.setDraining(world.now, true);
+    world.heal();
+    scenario.untilMigrated(3);
+    const third = client.migrations[2];
+    assert.deepEqual([third?.to, third?.source, third?.attempts], ['c', 'ticket', 1]);
+    scenario.finishExactly();
+  });
+}

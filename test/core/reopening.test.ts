@@ -153,6 +153,30 @@ for (const { name: mode, delivery } of MODES) {
   });
 }
 
+test('a copy that its application ended is not taken for the session that came there later, and left', () => {
+  const inner = transformApp({ exports: 'pulled' });
+  let first = true;
+  const app: ServerAppFactory = (session, restart, context) => {
+    if (first) session.reset(context.now());
+    first = false;
+    return inner(session, restart, context);
+  };
+  const scenario = reopened({ app, server: { timers: { lingerMs: 100 } } });
+  const { world, client } = scenario;
+  assert.equal(world.server('a').node.tombstoneCount, 1);
+  // At `a` the client took ACCEPT, but its CONFIRM is lost, and the offer is over before it reaches anybody again.
+  scenario.trigger('a');
+  scenario.untilMigrated(1);
+  for (const pipe of client.pipesTo('a')) pipe.breakAt(0, false);
+  for (const name of ['a', 'b', 'c']) world.partition('client', name);
+  world.run(6000);
+  for (const name of ['a', 'b']) world.server(name).node.setDraining(world.now, true);
+  world.heal();
+  scenario.untilMigrated(2);
+  assert.equal(client.migrations[1]?.to, 'c');
+  scenario.finishExactly();
+});
+
 test('an OPEN that is repeated to the same server replaces what nobody answered', () => {
   const scenario = new Scenario({
     servers: ['a'],

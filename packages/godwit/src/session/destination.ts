@@ -83,7 +83,7 @@ export class Destination {
   /** An answer to a PULL. */
   handlePeerFrame(
     peer: ServerAddress,
-    frame: PeerFrame<'state' | 'stateChunk' | 'moved' | 'gone' | 'pullRefused'>,
+    frame: PeerFrame<'state' | 'stateChunk' | 'gone' | 'pullRefused'>,
   ): void {
     this.#pulls.handlePeerFrame(peer, frame);
   }

@@ -89,7 +89,7 @@ export class Entrance {
     const id = toHex(open.sessionId);
     const session = this.#host.findSession(id);
     const stone = this.#host.tombstones.get(id, this.#host.now);
-    if (session?.isEstablished || stone?.kind === 'moved' || stone?.established)
+    if (session?.isEstablished || stone?.established)
       throw new ProtocolError(WireCode.Unauthenticated, 'a session of that id exists');
     const newest = session?.highestEpoch ?? stone?.epoch ?? 0;
     if (open.epoch <= newest)

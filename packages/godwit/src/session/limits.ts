@@ -87,7 +87,7 @@ export interface ServerLimits {
   readonly maxSessions: number;
   /** Sessions that are being restored at once. Default 4,096. */
   readonly maxRestoring: number;
-  /** Tombstones kept; the oldest go first. Default 100,000. Memory: up to about 750 bytes each. */
+  /** Tombstones kept; the oldest go first. Default 100,000. Memory: about 160 bytes each. */
   readonly maxTombstones: number;
   /** Sessions watched by one standby. Default 65,536. */
   readonly maxWatched: number;

@@ -53,7 +53,8 @@ export class Origin {
     const id = toHex(pull.sessionId);
     const session = this.#host.findSession(id);
     if (!session) {
-      this.#answerGone(peer, pull.requestId, id);
+      const ended = this.#hasEnded(id, pull.migrate);
+      this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended }));
       return;
     }
     this.#verify(peer, pull.nonce, pull.migrate, session, (refusal, migrate) => {
@@ -149,14 +150,13 @@ export class Origin {
     this.#handovers.delete(session.id);
     const until = this.#host.now + this.#host.config.timers.ticketLifetimeMs;
     session.release(to.name);
-    this.#host.tombstones.set(session.id, { kind: 'moved', to, epoch, until });
+    this.#host.tombstones.set(session.id, { kind: 'moved', epoch, until, established: true });
   }
 
-  #answerGone(peer: ServerAddress, requestId: number, id: string): void {
+  /** As in an attach here: a point of a later epoch says that what ended was a copy left behind. */
+  #hasEnded(id: string, payload: Uint8Array): boolean {
     const stone = this.#host.tombstones.get(id, this.#host.now);
-    if (stone?.kind === 'moved')
-      this.#host.sendPeer(peer, encodePeerFrame('moved', { requestId, epoch: stone.epoch, ...stone.to }));
-    else this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId, ended: stone?.kind === 'ended' }));
+    return stone?.kind === 'ended' && (decodeMigrate(payload)?.newestEpoch ?? 0) <= stone.epoch;
   }
 
   #refuse(peer: ServerAddress, requestId: number, error: ProtocolError): void {
@@ -174,12 +174,9 @@ export class Origin {
     then: (refusal: ProtocolError, migrate: Frame<'migrate'> | undefined) => void,
   ): void {
     const refusal = new ProtocolError(WireCode.Unauthenticated, 'the client did not ask for this');
-    let migrate: Frame<'migrate'>;
-    try {
-      migrate = decodePayload('migrate', payload);
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      then(error, undefined);
+    const migrate = decodeMigrate(payload);
+    if (!migrate) {
+      then(refusal, undefined);
       return;
     }
     const data = [new TextEncoder().encode(peer.name), nonce, macedPart(payload)];
@@ -193,5 +190,15 @@ export class Origin {
         else then(refusal, migrate);
       },
     );
+  }
+}
+
+/** Undefined when the bytes are no MIGRATE: whoever sent them says what no client said. */
+function decodeMigrate(payload: Uint8Array): Frame<'migrate'> | undefined {
+  try {
+    return decodePayload('migrate', payload);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return undefined;
   }
 }

@@ -24,7 +24,6 @@ export class PendingAttach implements DeadlineOwner {
   pull: Pull | undefined;
   /** What its origin will be told when the client confirms; set when it handed the session over. */
   farewell: Farewell | undefined;
-  hops = 0;
   bodyParts: Uint8Array[] = [];
   bodyBytes = 0;
   nextTimeout: number | undefined;

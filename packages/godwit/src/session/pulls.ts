@@ -14,9 +14,6 @@ import { canRestore } from './restore-rules.ts';
 import { TransferReceiver, type TransferredState } from './session-transfer.ts';
 import type { TicketHead } from './ticket.ts';
 
-/** Longest chain of "moved to" that is followed. */
-const MAX_HOPS = 3;
-
 /** What becomes of an attach whose PULL is over. */
 export interface PullOwner {
   isCurrent(attach: PendingAttach): boolean;
@@ -105,7 +102,7 @@ export class Pulls {
 
   handlePeerFrame(
     peer: ServerAddress,
-    frame: PeerFrame<'state' | 'stateChunk' | 'moved' | 'gone' | 'pullRefused'>,
+    frame: PeerFrame<'state' | 'stateChunk' | 'gone' | 'pullRefused'>,
   ): void {
     const attach = this.#byPeerRequest(peer, frame.requestId);
     const pull = attach?.pull;
@@ -119,13 +116,6 @@ export class Pulls {
           if (!pull.transfer) throw new ProtocolError(WireCode.Internal, 'STATE_CHUNK before STATE', true);
           pull.transfer.accept(frame);
           break;
-        case 'moved':
-          this.end(attach);
-          attach.hops += 1;
-          if (attach.hops > MAX_HOPS) this.#originUnreachable(attach);
-          else if (frame.name === this.#host.config.name) this.#owner.restoreFromTicket(attach);
-          else this.begin(attach, { name: frame.name, host: frame.host, port: frame.port });
-          return;
         case 'gone':
           this.end(attach);
           if (frame.ended) throw new ProtocolError(WireCode.SessionEnded, 'the session ended');

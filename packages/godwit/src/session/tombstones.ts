@@ -1,15 +1,12 @@
 /** Sessions that are no longer here, and why: moved, or ended for good (protocol.md §10.8). */
-import type { ServerAddress } from '../wire/index.ts';
 
-export type Tombstone =
-  | { readonly kind: 'moved'; readonly to: ServerAddress; readonly epoch: number; readonly until: number }
-  | {
-      readonly kind: 'ended';
-      readonly epoch: number;
-      readonly until: number;
-      /** Its client had answered: it knows what it opened, and opens it no more. */
-      readonly established: boolean;
-    };
+export interface Tombstone {
+  readonly kind: 'moved' | 'ended';
+  readonly epoch: number;
+  readonly until: number;
+  /** Its client had answered: it knows what it opened, and opens it no more. */
+  readonly established: boolean;
+}
 
 export class Tombstones {
   readonly #max: number;

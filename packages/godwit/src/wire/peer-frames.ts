@@ -16,14 +16,7 @@ import {
   type Fields,
   type StructValue,
 } from './schema.ts';
-import {
-  NONCE_BYTES,
-  define,
-  definePiece,
-  serverFields,
-  sessionId,
-  type FrameDefinition,
-} from './definition.ts';
+import { NONCE_BYTES, define, definePiece, sessionId, type FrameDefinition } from './definition.ts';
 import { MAX_MESSAGE_BYTES, MAX_STATE_CHUNK_BYTES, MAX_UNAUTHENTICATED_FRAME_BYTES } from './limits.ts';
 
 /** Peers are alike: each may be the origin of one session and the destination of another. */
@@ -89,13 +82,6 @@ export const peerFrames = {
     },
     MAX_STATE_CHUNK_BYTES,
   ),
-  /** Origin to destination: the session went to another server before. */
-  moved: definePeer(0x04, {
-    requestId,
-    /** Epoch of the attach there. */
-    epoch: u48,
-    ...serverFields,
-  }),
   /** Origin to destination: the session is not here. */
   gone: definePeer(0x05, {
     requestId,
