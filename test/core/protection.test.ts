@@ -310,3 +310,27 @@ const shrinkingState: ServerAppFactory = (session, restart, context) => {
     },
   };
 };
+
+test('an application that says "not now" after its state was too large does not make its client wait for ever', () => {
+  // Found by the simulator, seed 2115.
+  let asked = 0;
+  const app: ServerAppFactory = (session, _restart, context) => ({
+    handle: (event) => {
+      if (event.type === 'readable')
+        for (let chunk = session.read(); chunk !== undefined; chunk = session.read())
+          if (chunk !== 'end') {
+            session.consumed(context.now(), chunk.byteLength);
+            session.write(context.now(), transformed(chunk, session.produced));
+          }
+      if (event.type !== 'exportDue') return;
+      asked += 1;
+      session.exportDeclined(context.now(), { hasExporter: true, tooLarge: asked === 1 });
+    },
+  });
+  const scenario = new Scenario({ delivery: Delivery.Commit, app, length: 500 });
+  scenario.world.until(() => asked === 1);
+  scenario.client.write(pattern(500, 8));
+  scenario.untilReceived(1000);
+  assert.ok(asked > 1);
+  assert.equal(scenario.client.session.isProtected, false);
+});

@@ -207,13 +207,13 @@ function drawClient(
       ackDelayMs: draw.pick([0, 5, 25, 100]),
       raceStaggerMs: draw.magnitude(5, 100),
       retryMinMs: draw.magnitude(5, 50),
-      retryMaxMs: draw.magnitude(50, 500),
+      retryMaxMs: draw.magnitude(100, 500),
       detachTimeoutMs: draw.magnitude(50, 500),
       attachTimeoutMs: draw.magnitude(300, 3000),
       detectIntervalMs: draw.magnitude(50, 500),
       pingIdleMs: draw.magnitude(500, 15_000),
       ...(isPatient
-        ? { giveUpTimeoutMs: 300_000, giveUpSingleServerMs: 300_000, lingerMs: 300_000 }
+        ? { giveUpTimeoutMs: 30_000, giveUpSingleServerMs: 30_000, lingerMs: 30_000 }
         : {
             giveUpTimeoutMs: draw.magnitude(500, 10_000),
             giveUpSingleServerMs: draw.magnitude(300, 3000),

@@ -18,7 +18,7 @@ export type ExportHabit =
   | 'asked'
   /** By itself, every so many bytes, and at once when asked. */
   | 'often'
-  /** At once, but only when much has happened since the last; else "not now". */
+  /** At once when much has happened since the last; else "not now", so and so often. */
   | 'seldom'
   /** After some time: something is under way. */
   | 'late'
@@ -274,17 +274,16 @@ export class ServerApplication implements ServerApp {
     const decline = (hasExporter: boolean): void => {
       if (reason !== 'freeze') this.session.exportDeclined(context.now(), { hasExporter });
     };
+    const isLittle = this.#input + this.#output - this.#exportedAt < plan.exportEveryBytes;
+    const refuses = plan.exports === 'not now' || (plan.exports === 'seldom' && isLittle && reason !== 'end');
     if (plan.exports === 'never') decline(false);
-    else if (plan.exports === 'not now' && this.#refusals > 0) {
+    else if (refuses && this.#refusals > 0 && reason !== 'freeze') {
       this.#refusals -= 1;
       decline(true);
-    } else if (
-      plan.exports === 'seldom' &&
-      reason !== 'freeze' &&
-      this.#input + this.#output - this.#exportedAt < plan.exportEveryBytes
-    )
-      decline(true);
-    else this.#export();
+    } else {
+      if (plan.exports === 'seldom') this.#refusals = plan.refusals;
+      this.#export();
+    }
   }
 
   /** Something is under way, which takes its time; a hand-over waits for it only until its deadline. */

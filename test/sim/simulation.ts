@@ -321,7 +321,8 @@ export class Simulation {
   #serverEvent(server: VirtualServer, event: ServerEvent): void {
     this.checks.serverEvent(server, event);
     if (event.type === 'crypto' || event.type === 'readable' || event.type === 'drain') return;
-    this.#note(server.address.name, event.type, 4);
+    const detail = event.type === 'refused' ? ` ${event.failure.code} ${event.failure.message}` : '';
+    this.#note(server.address.name, event.type + detail, 4);
   }
 
   /** The server that has the session as its client sees it, if it runs. */

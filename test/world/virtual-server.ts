@@ -147,7 +147,7 @@ export class VirtualServer {
     this.#suspended = false;
     const backlog = this.#backlog;
     this.#backlog = [];
-    for (const run of backlog) run();
+    for (const run of backlog) this.inside(run);
     this.poke();
   }
 

@@ -64,7 +64,8 @@ export class Protection {
   }
 
   declined(hasExporter: boolean, tooLarge: boolean): void {
-    this.#isTooLarge = tooLarge;
+    // "Not now" says nothing of the size: what was too large stays so until a state is exported.
+    if (tooLarge) this.#isTooLarge = true;
     if (hasExporter || this.#exports !== true) this.#exports = hasExporter;
   }
 

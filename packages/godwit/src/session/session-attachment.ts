@@ -160,7 +160,11 @@ export class SessionAttachment {
     this.#core.carrierId = undefined;
     this.#core.timers.clear();
     if (carrierId !== undefined) this.#core.host.hangUp(carrierId, []);
-    if (!this.#core.applicationGone) this.#core.host.emit({ type: 'moved', session: this.#core.session, to });
+    const { session, applicationGone } = this.#core;
+    // Whoever let go of the session is not told where it went, but that it is over: there is something to clean up.
+    this.#core.host.emit(
+      applicationGone ? { type: 'closed', session, failure: undefined } : { type: 'moved', session, to },
+    );
     this.#core.host.ended(this.#core.session, to);
   }
 
