@@ -98,6 +98,7 @@ export interface KeepAlive {
 
 /** Where to dial. */
 export interface DialAddress {
+  /** A name or IP address; `unix:` and a path, with port 0, is a Unix socket. */
   readonly host: string;
   readonly port: number;
 }
@@ -111,6 +112,11 @@ export interface DialOptions {
   readonly family?: number | undefined;
   readonly hints?: number | undefined;
   readonly lookup?: LookupFunction | undefined;
+  /**
+   * Whether to dial Unix sockets. Default false, ERR_GODWIT_DENIED: who tells others of servers could make them speak to any
+   * service of their own machine.
+   */
+  readonly unixSockets?: boolean | undefined;
   readonly autoSelectFamily?: boolean | undefined;
   readonly autoSelectFamilyAttemptTimeout?: number | undefined;
   /** A dial of one of these addresses is done with code `ERR_IP_BLOCKED`. */
@@ -192,7 +198,7 @@ export interface Transport {
   listen(target: ListenTarget, handlers: ListenHandlers): Listener;
 }
 
-const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE']);
+const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'ECONNREFUSED', 'ENOENT', 'EPIPE']);
 
 /** A carrier's end from an error of node. */
 export function closedBy(error: Error & { readonly code?: unknown }): CarrierClosed {

@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once, EventEmitter } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { describe, test, type TestContext } from 'node:test';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test, type TestContext } from 'node:test';
+import { unixAddress } from './address.ts';
 import {
   CLOSED_HERE,
   WRITE_HIGH_WATER_BYTES,
@@ -82,8 +86,8 @@ async function createWorld(t: TestContext, transport: Transport): Promise<World>
     listener.close();
     for (const carrier of accepted) carrier.destroy();
   });
-  const { address: host, port } = listener.address() as net.AddressInfo;
-  const address = { host, port };
+  const bound = listener.address() as net.AddressInfo | string;
+  const address = typeof bound === 'string' ? unixAddress(bound) : { host: bound.address, port: bound.port };
   return {
     transport,
     listener,
@@ -109,8 +113,20 @@ function dial(transport: Transport, address: DialAddress, timeoutMs = 5_000): Pr
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 
+/** TCP's transport at a path. */
+function createUnixTransport(): Transport {
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-carriers-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const tcp = new TcpTransport();
+  return {
+    dial: (address, options, done) => tcp.dial(address, { ...options, unixSockets: true }, done),
+    listen: (_target, handlers) => tcp.listen({ path: join(folder, 'socket') }, handlers),
+  };
+}
+
 for (const [name, createTransport] of [
   ['tcp', () => new TcpTransport()],
+  ['unix', createUnixTransport],
   ['memory', () => new MemoryNetwork()],
 ] as const) {
   describe(`a ${name} carrier`, () => {
@@ -238,11 +254,16 @@ for (const [name, createTransport] of [
     test('knows its addresses', async (t) => {
       const world = await createWorld(t, createTransport());
       const [client, server] = await world.pair();
+      assert.equal(client.carrier.exporter, undefined);
+      if (name === 'unix') {
+        const { localAddress, remoteAddress, remotePort } = client.carrier;
+        assert.deepEqual([localAddress, remoteAddress, remotePort], [undefined, undefined, undefined]);
+        return;
+      }
       assert.equal(client.carrier.remotePort, world.address.port);
       assert.equal(server.carrier.localPort, world.address.port);
       assert.equal(server.carrier.remotePort, client.carrier.localPort);
       assert.equal(client.carrier.remoteAddress, '127.0.0.1');
-      assert.equal(client.carrier.exporter, undefined);
     });
 
     test('is counted by its listener while it is open', async (t) => {
@@ -262,7 +283,8 @@ for (const [name, createTransport] of [
     test('to a port where nobody listens fails with a refusal', async (t) => {
       const world = await createWorld(t, createTransport());
       world.listener.close();
-      await assert.rejects(dial(world.transport, world.address), { code: 'ECONNREFUSED', reset: true });
+      const code = name === 'unix' ? 'ENOENT' : 'ECONNREFUSED';
+      await assert.rejects(dial(world.transport, world.address), { code, reset: true });
     });
 
     test('that is cancelled is never done', async (t) => {
@@ -326,6 +348,11 @@ describe('the memory network', () => {
 });
 
 describe('the TCP transport', () => {
+  test('dials a Unix socket only for whoever asked for one', async () => {
+    const address = unixAddress('/no/such/socket');
+    await assert.rejects(dial(new TcpTransport(), address), { code: 'ERR_GODWIT_DENIED' });
+  });
+
   test('listens on a handle of another server', async (t) => {
     const other = net.createServer();
     other.listen(0, '127.0.0.1');

@@ -1,6 +1,7 @@
 /** Carriers over TCP and Unix sockets. */
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { unixPathOf } from './address.ts';
 import {
   ENDED_BY_PEER,
   ENDED_HERE,
@@ -109,7 +110,9 @@ export class SocketCarrier implements Carrier {
 
   reset(): void {
     this.#closed ??= ENDED_HERE;
-    this.#socket.resetAndDestroy();
+    // Only TCP has a RST; elsewhere node throws.
+    if (this.#socket.remoteAddress === undefined) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   ref(): void {
@@ -197,8 +200,14 @@ export const SOCKET_OPTIONS = {
 
 export class TcpTransport implements Transport {
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
-    const { timeoutMs: _timeoutMs, signal: _signal, onStep, ...given } = options;
-    const connect = { ...SOCKET_OPTIONS, ...definedIn(given), host: address.host, port: address.port };
+    const { timeoutMs: _timeoutMs, signal: _signal, unixSockets, onStep, ...given } = options;
+    const path = unixPathOf(address.host);
+    if (path !== undefined && unixSockets !== true) {
+      const message = `dialling ${address.host} is not allowed here`;
+      return failLater({ code: 'ERR_GODWIT_DENIED', message, reset: true }, done);
+    }
+    const where = path === undefined ? { host: address.host, port: address.port } : { path };
+    const connect = { ...SOCKET_OPTIONS, ...definedIn(given), ...where };
     const socket = new net.Socket(connect);
     if (onStep !== undefined) tellSteps(socket, onStep);
     try {

@@ -1,4 +1,5 @@
 /** Runs one client session: dials its servers, moves bytes and events between its core, its carriers and its socket. */
+import { unixPathOf } from '../carriers/address.ts';
 import type { Carrier, Dial, DialOptions, Transport } from '../carriers/carrier.ts';
 import { crc32, random } from '../crypto/index.ts';
 import { errorFromFailure } from '../errors.ts';
@@ -63,7 +64,10 @@ export class ClientDriver implements SessionPort, HubMember {
     this.service = options.service ?? '';
     this.#listener = listener;
     this.#transport = options.transport ?? defaultTransport;
-    this.#dialOptions = readDialOptions(options, timers.dialTimeoutMs);
+    this.#dialOptions = readDialOptions(options, {
+      timeoutMs: timers.dialTimeoutMs,
+      unixSockets: servers.some(({ host }) => unixPathOf(host) !== undefined),
+    });
     this.dialing = standbyDialing(this.#dialOptions);
     this.#maxStandbys = Math.min(Math.max(options.maxStandbys ?? STANDBYS_DEFAULT, 0), STANDBYS_MAX);
     this.#hub =

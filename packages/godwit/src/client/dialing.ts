@@ -8,11 +8,16 @@ export interface StandbyDialing {
   readonly key: string;
 }
 
-export function readDialOptions(options: ConnectOptions, timeoutMs: number): DialOptions {
+/** `unixSockets` where the application itself has named one. */
+export function readDialOptions(
+  options: ConnectOptions,
+  { timeoutMs, unixSockets }: { timeoutMs: number; unixSockets: boolean },
+): DialOptions {
   const { localAddress, localPort, family, hints, lookup, blockList } = options;
   const { autoSelectFamily, autoSelectFamilyAttemptTimeout } = options;
   return {
     timeoutMs,
+    unixSockets,
     localAddress,
     localPort,
     family,

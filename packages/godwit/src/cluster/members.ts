@@ -1,5 +1,7 @@
 /** Who is in the cluster: a list, a function or a DNS name, read again and again (protocol.md §9.5). */
+import { createHash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
+import { formatAddress, parseAddress, unixPathOf } from '../carriers/address.ts';
 import { argumentError } from '../errors.ts';
 import { encodeText, type ServerAddress } from '../wire/index.ts';
 
@@ -13,7 +15,10 @@ export const MAX_MEMBERS = 1024;
 const MAX_NAME_BYTES = 64;
 const MAX_HOST_BYTES = 128;
 
-/** A server: `host:port` (IPv6 as `[::1]:7000`), `dns:host:port` for every address behind a name, or its parts. */
+/**
+ * A server: `host:port` (IPv6 as `[::1]:7000`), `unix:/path` for one that listens there on the same machine, `dns:host:port`
+ * for every address behind a name, or its parts.
+ */
 export type MemberInput =
   string | { readonly name?: string | undefined; readonly host: string; readonly port: number };
 
@@ -126,14 +131,17 @@ export function parseMember(input: MemberInput): ServerAddress {
       'ERR_INVALID_ARG_VALUE',
       `a member needs a host: ${JSON.stringify(input)}`,
     );
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+  const isUnix = unixPathOf(host) !== undefined;
+  if (!Number.isInteger(port) || port < (isUnix ? 0 : 1) || port > (isUnix ? 0 : 65_535)) {
     throw argumentError(
       RangeError,
       'ERR_OUT_OF_RANGE',
-      `the port of member ${host} is not in 1 … 65535: ${port}`,
+      isUnix
+        ? `a Unix socket has port 0: ${port}`
+        : `the port of member ${host} is not in 1 … 65535: ${port}`,
     );
   }
-  const member = { name: name ?? `${host.includes(':') ? `[${host}]` : host}:${port}`, host, port };
+  const member = { name: name ?? nameOf({ host, port }), host, port };
   if (encodeText(host).byteLength > MAX_HOST_BYTES) {
     throw argumentError(
       RangeError,
@@ -151,12 +159,18 @@ export function parseMember(input: MemberInput): ServerAddress {
   return member;
 }
 
-/** `host:port`, `[address]:port`. */
+/** A server without a name is called by its address; by a hash of it where that is a long path. */
+function nameOf(address: { readonly host: string; readonly port: number }): string {
+  const text = formatAddress(address);
+  if (unixPathOf(address.host) === undefined || encodeText(text).byteLength <= MAX_NAME_BYTES) return text;
+  return `unix:${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+}
+
 function splitAddress(text: string): { name?: string; host: string; port: number } {
-  const match = /^(?:\[(?<v6>[0-9a-fA-F:.%a-z]+)\]|(?<host>[^:[\]\s]+)):(?<port>\d{1,5})$/.exec(text);
-  const { v6, host, port } = match?.groups ?? {};
-  if (port === undefined) throw argumentError(TypeError, 'ERR_INVALID_ARG_VALUE', `not a host:port: ${text}`);
-  return { host: v6 ?? host ?? '', port: Number(port) };
+  const address = parseAddress(text);
+  if (address === undefined)
+    throw argumentError(TypeError, 'ERR_INVALID_ARG_VALUE', `not a host:port: ${text}`);
+  return address;
 }
 
 function isDns(input: MemberInput): input is string {

@@ -161,7 +161,7 @@ export class PeerLinks {
     const { address } = peer;
     const timeoutMs = this.#options.dialTimeoutMs ?? PEER_DIAL_TIMEOUT_MS;
     const deadline = performance.now() + timeoutMs;
-    peer.dial = this.#options.transport.dial(address, { timeoutMs }, (error, carrier) => {
+    peer.dial = this.#options.transport.dial(address, { timeoutMs, unixSockets: true }, (error, carrier) => {
       peer.dial = undefined;
       if (carrier === undefined) {
         this.#onDialFailed(peer, error?.code ?? '', error?.message ?? '', undefined);

@@ -1,4 +1,5 @@
 /** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
+import { formatAddress } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
@@ -148,7 +149,7 @@ export class NodeDriver {
   findServer(to: string | Candidate): Candidate {
     const matches = (server: Candidate): boolean =>
       typeof to === 'string'
-        ? server.name === to || `${server.host}:${server.port}` === to
+        ? server.name === to || formatAddress(server) === to
         : server.name === to.name || (server.host === to.host && server.port === to.port);
     const found = [this.address, ...this.#members].find(matches);
     if (found !== undefined) return found;

@@ -1,6 +1,6 @@
 /** A server of migratory connections: a net.Server in all but name. */
 import { EventEmitter } from 'node:events';
-import { isIP, type AddressInfo } from 'node:net';
+import { isIP, type AddressInfo, type ListenOptions } from 'node:net';
 import type { Carrier, Listener } from '../carriers/carrier.ts';
 import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
@@ -124,9 +124,16 @@ export class Server extends EventEmitter {
   // --- Listening ------------------------------------------------------------------------------------------------
 
   /**
-   * Listens, with the overloads of net.Server#listen. Throws ERR_SERVER_ALREADY_LISTEN, ERR_SOCKET_BAD_PORT, and
-   * ERR_GODWIT_UNSUPPORTED for a path. A port in use is an 'error' event.
+   * Listens, with the overloads of net.Server#listen: at a port, a path, a handle or a descriptor. Throws
+   * ERR_SERVER_ALREADY_LISTEN, ERR_SOCKET_BAD_PORT and the like. A port in use is an 'error' event.
    */
+  listen(options: ListenOptions, listener?: () => void): this;
+  listen(port?: number | string, host?: string, backlog?: number, listener?: () => void): this;
+  listen(port?: number | string, host?: string, listener?: () => void): this;
+  listen(portOrPath?: number | string, backlog?: number, listener?: () => void): this;
+  listen(portOrPath?: number | string, listener?: () => void): this;
+  listen(handle: object, backlog?: number, listener?: () => void): this;
+  listen(listener?: () => void): this;
   listen(...given: unknown[]): this {
     const { args, listener, signal } = readListenArguments(given);
     if (this.#listener !== undefined)

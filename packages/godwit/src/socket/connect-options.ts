@@ -1,13 +1,14 @@
 /** What `connect` takes: the overloads of net.connect, and the options of a session. */
 import { isIP, type BlockList, type LookupFunction, type OnReadOpts } from 'node:net';
+import { parseAddress, unixAddress } from '../carriers/address.ts';
 import type { Transport } from '../carriers/carrier.ts';
 import type { Detector } from '../session/index.ts';
 import type { Candidate } from '../session/client-events.ts';
-import { GodwitError, argumentError } from '../errors.ts';
+import { argumentError } from '../errors.ts';
 import { checkOptionNames, type OptionOrigin } from './option-names.ts';
 import { checkBoolean, checkFunction, checkInteger, checkNumber, wrongType } from './argument-checks.ts';
 
-/** An address as `'host:port'`, `'[::1]:port'` or its parts; `name` is the server's, where it is known. */
+/** An address as `'host:port'`, `'[::1]:port'`, `'unix:/path'` or its parts; `name` is the server's, where it is known. */
 export type ServerInput = string | { readonly host: string; readonly port: number; readonly name?: string };
 
 /** Options of `new Socket()`: those of net.Socket. */
@@ -39,15 +40,15 @@ export interface SocketOptions {
   readonly blockList?: BlockList;
 }
 
-/** Options of `connect`. One of `port` and `servers` is required. */
+/** Options of `connect`. One of `port`, `path` and `servers` is required. */
 export interface ConnectOptions extends SocketOptions {
   /** 0 … 65,535, or its decimal text. */
   readonly port?: number | string;
   /** Default `localhost`. */
   readonly host?: string;
-  /** The servers to try, in order; with `port` too, that one is first. More come from the server. */
+  /** The servers to try, in order; with `port` or `path` too, that one is first. More come from the server. */
   readonly servers?: readonly ServerInput[];
-  /** Not supported: throws ERR_GODWIT_UNSUPPORTED. */
+  /** As in net: of a Unix socket (on Windows, a named pipe). `port` and `host` are not looked at then. */
   readonly path?: string;
   /** As in net, for every carrier. */
   readonly localAddress?: string;
@@ -126,7 +127,7 @@ const CONNECT_OPTIONS: Readonly<Record<keyof ConnectOptions | 'server', OptionOr
 
 const PORT_MAX = 65_535;
 
-/** Reads the arguments of `connect` as net does. Throws what net throws, and ERR_GODWIT_UNSUPPORTED for a path. */
+/** Reads the arguments of `connect` as net does. Throws what net throws. */
 export function readConnectArguments(args: readonly unknown[]): ConnectRequest {
   const [first, second] = args;
   const last = args.at(-1);
@@ -140,12 +141,6 @@ export function readConnectArguments(args: readonly unknown[]): ConnectRequest {
   else if (first === undefined || typeof first === 'function') options = {};
   else options = { port: first as number, ...(typeof second === 'string' ? { host: second } : {}) };
 
-  if (options.path != null) {
-    throw new GodwitError(
-      'ERR_GODWIT_UNSUPPORTED',
-      `a path ("${options.path}") names no server that a session could move to`,
-    );
-  }
   checkOptionNames(options, CONNECT_OPTIONS);
   checkDialing(options);
   return { options, servers: candidatesOf(options), listener };
@@ -177,16 +172,19 @@ function checkHost(host: unknown): void {
 }
 
 function candidatesOf(options: ConnectOptions): Candidate[] {
-  const { port, host, servers = [] } = options;
-  if (port === undefined && servers.length === 0) {
+  const { path, port, host, servers = [] } = options;
+  if (path == null && port === undefined && servers.length === 0) {
     throw argumentError(
       TypeError,
       'ERR_MISSING_ARGS',
-      'The "options" or "port" or "servers" argument must be specified',
+      'The "options" or "port" or "path" or "servers" argument must be specified',
     );
   }
   const candidates = servers.map(readServer);
-  if (port !== undefined) {
+  if (path) {
+    if (typeof path !== 'string') throw wrongType('options.path', 'of type string', path);
+    candidates.unshift({ name: '', ...unixAddress(path) });
+  } else if (port !== undefined) {
     checkHost(host);
     candidates.unshift({ name: '', host: host || 'localhost', port: readPort(port) });
   }
@@ -204,14 +202,14 @@ export function readServer(input: ServerInput): Candidate {
       );
     return { name: input.name ?? '', host: input.host, port: readPort(input.port) };
   }
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(input);
-  if (match === null)
+  const address = parseAddress(input);
+  if (address === undefined)
     throw argumentError(
       TypeError,
       'ERR_INVALID_ARG_VALUE',
       `A server is 'host:port', not '${String(input)}'.`,
     );
-  return { name: '', host: (match[1] ?? match[2]) as string, port: readPort(match[3]) };
+  return { name: '', host: address.host, port: readPort(address.port) };
 }
 
 function isPort(text: string): boolean {

@@ -88,13 +88,13 @@ export class Socket extends Duplex {
   // --- Connecting -----------------------------------------------------------------------------------------------
 
   /**
-   * Opens a session: `connect(port[, host][, listener])` or `connect(options[, listener])`. Failing is an event, except
-   * for arguments that are wrong by themselves: ERR_MISSING_ARGS, ERR_SOCKET_BAD_PORT, ERR_INVALID_ARG_TYPE, and
-   * ERR_GODWIT_UNSUPPORTED for a path.
+   * Opens a session: `connect(port[, host][, listener])`, `connect(path[, listener])` or `connect(options[, listener])`.
+   * Failing is an event, except for arguments that are wrong by themselves: ERR_MISSING_ARGS, ERR_SOCKET_BAD_PORT,
+   * ERR_INVALID_ARG_TYPE, ….
    */
   connect(options: ConnectOptions, listener?: () => void): this;
-  connect(port: number | string, host: string, listener?: () => void): this;
-  connect(port: number | string, listener?: () => void): this;
+  connect(port: number | string, host?: string, listener?: () => void): this;
+  connect(portOrPath: number | string, listener?: () => void): this;
   connect(...args: unknown[]): this {
     const { listener, ...request } = readConnectArguments(args);
     if (listener !== undefined) this.once('connect', listener);

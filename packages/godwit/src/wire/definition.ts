@@ -50,9 +50,9 @@ export const service = text(MAX_NAME_BYTES);
 /** Name and address of a server, as SUPPORT and TRIGGER carry it. */
 export const serverFields = {
   name,
-  /** Host name or IP address to dial. */
+  /** Host name or IP address to dial, or `unix:` and a path (§9.5). */
   host: text(MAX_HOST_BYTES),
-  /** Port to dial. */
+  /** Port to dial; 0 with a path. */
   port: u16,
 };
 export type ServerAddress = StructValue<typeof serverFields>;
