@@ -12,9 +12,9 @@ export interface Counters {
   kill(name: string): Promise<void>;
 }
 
-/** A process of `children/`, with its output to read. */
+/** A process of this folder's `children/`, with its output to read. */
 export function start(file: string, ...args: readonly string[]): ChildProcess {
-  const options = ['--conditions=godwit-source', `${import.meta.dirname}/children/${file}`, ...args];
+  const options = ['--conditions=godwit-source', `${import.meta.dirname}/${file}`, ...args];
   return spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
@@ -26,7 +26,9 @@ export async function firstLine(child: ChildProcess): Promise<string> {
 /** One server process at each address. They end with the test. */
 export async function startCounters(t: TestContext, addresses: readonly string[]): Promise<Counters> {
   const key = KeyRing.generateKey();
-  const children = addresses.map((_, place) => start('counter.ts', String(place), key, ...addresses));
+  const children = addresses.map((_, place) =>
+    start('children/counter.ts', String(place), key, ...addresses),
+  );
   t.after(() => children.forEach((child) => child.kill('SIGKILL')));
   await Promise.all(children.map(firstLine));
   return {

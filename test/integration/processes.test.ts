@@ -18,7 +18,7 @@ describe('a client process ends by itself', () => {
       );
       await Promise.all(servers.map((server) => once(server, 'listening')));
       const startedMs = performance.now();
-      const child = start('client.ts', task, ...ports);
+      const child = start('children/client.ts', task, ...ports);
       const [code] = (await once(child, 'exit')) as [number];
       assert.equal(code, 0);
       assert.ok(performance.now() - startedMs < 5_000);
@@ -32,7 +32,7 @@ describe('a client process ends by itself', () => {
   test('an idle connection keeps it alive, as with net', async () => {
     const server = createServer((socket) => socket.resume());
     const port = await listen(server as unknown as InstanceType<Net['Server']>);
-    const child = start('client.ts', 'idle', String(port));
+    const child = start('children/client.ts', 'idle', String(port));
     assert.equal(await firstLine(child), 'connected');
     const later = await Promise.race([
       once(child, 'exit'),
@@ -47,7 +47,7 @@ describe('a client process ends by itself', () => {
 
   test('when nobody listens it fails like net, within two seconds', async () => {
     const startedMs = performance.now();
-    const child = start('client.ts', 'fail', ...(await freePorts(1)));
+    const child = start('children/client.ts', 'fail', ...(await freePorts(1)));
     const exit = once(child, 'exit');
     assert.equal(await firstLine(child), 'ECONNREFUSED');
     assert.equal((await exit)[0], 0);
