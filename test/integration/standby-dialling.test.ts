@@ -1,9 +1,12 @@
 /** Standbys are dialled as their session's other carriers are: past no block list, and from its address. */
 import assert from 'node:assert/strict';
+import diagnostics from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyRing, connect, createServer } from 'godwit';
+import { startCluster } from './cluster.ts';
 
 test('a standby keeps to the block list and the local address of its session, and is shared only by those alike', async (t) => {
   if (process.platform !== 'linux') {
@@ -40,4 +43,32 @@ test('a standby keeps to the block list and the local address of its session, an
   server.close();
   await once(server, 'close');
   other.close();
+});
+
+test('a standby of a quiet process outlives the time after which a dead one is closed', async (t) => {
+  const standbyIdleTimeoutMs = 300;
+  await using cluster = await startCluster(2, (socket) => socket.resume(), {
+    timers: { standbyIdleTimeoutMs },
+  });
+  const [first = '', second = ''] = cluster.addresses;
+  const standbys: net.Socket[] = [];
+  const arrived = new Promise<void>((resolve) => {
+    const accepted = (message: unknown): void => {
+      const { socket } = message as { socket: net.Socket };
+      if (!second.endsWith(`:${socket.localPort}`)) return;
+      standbys.push(socket);
+      resolve();
+    };
+    diagnostics.subscribe('net.server.socket', accepted);
+    t.after(() => diagnostics.unsubscribe('net.server.socket', accepted));
+  });
+  const client = connect({ servers: [first] });
+  await Promise.all([once(client, 'connect'), arrived]);
+  await sleep(10 * standbyIdleTimeoutMs); // that nothing happens takes its time
+  assert.deepEqual(
+    standbys.map(({ destroyed }) => destroyed),
+    [false],
+  );
+  client.destroy();
+  await once(client, 'close');
 });

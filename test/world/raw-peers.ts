@@ -190,6 +190,14 @@ export class RawClient extends RawPeer {
     this.maced('migrate', value, 'migrate', { context, ...options });
   }
 
+  /** STANDBY with a true proof. */
+  standby(head: Uint8Array): void {
+    const challenge = this.find('challenge');
+    if (!challenge) throw new Error('no CHALLENGE');
+    const context = [new TextEncoder().encode(challenge.serverName), challenge.nonce];
+    this.maced('standby', { service: 'test', head }, 'standby', { context });
+  }
+
   #agree(support: Frame<'support'>): void {
     const salt = concatBytes([this.#nonce, support.nonce, new Uint8Array(0)]);
     const { secret } = this.#keys.execute({

@@ -15,7 +15,7 @@ import {
   type Frame,
 } from '../wire/index.ts';
 import type { CryptoBook } from './crypto.ts';
-import type { CarrierRole, ServerCarrier } from './server-carrier.ts';
+import type { ServerCarrier } from './server-carrier.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
@@ -34,7 +34,8 @@ export interface EntranceHost {
   addSession(session: ServerSession, carrierId: number): void;
   /** False once the carrier was lost or hung up. */
   isCurrent(carrier: ServerCarrier): boolean;
-  setRole(carrier: ServerCarrier, role: CarrierRole): void;
+  setOpening(carrier: ServerCarrier): void;
+  beginStandby(carrier: ServerCarrier): void;
   setBusy(carrierId: number, busy: boolean): void;
   refuse(carrier: ServerCarrier, error: ProtocolError): void;
   emit(event: ServerEvent): void;
@@ -65,7 +66,7 @@ export class Entrance {
     const existing = this.#replaceable(open);
     if (!existing && this.#host.sessionCount >= limits.maxSessions)
       throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
-    this.#host.setRole(carrier, 'opening');
+    this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
     const keyShare = this.#host.config.keyShare();
     const nonce = this.#host.config.random(NONCE_BYTES);
@@ -215,7 +216,7 @@ export class Entrance {
   handleStandby(carrier: ServerCarrier, standby: Frame<'standby'>): void {
     if (standby.service !== this.#host.config.service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${this.#host.config.service}`, true);
-    this.#host.setRole(carrier, 'opening');
+    this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
     const refuse = (code: WireCode): void => {
       this.#host.refuse(carrier, new ProtocolError(code, 'STANDBY without a valid proof'));
@@ -240,7 +241,7 @@ export class Entrance {
             refuse(WireCode.Unauthenticated);
             return;
           }
-          this.#host.setRole(carrier, 'standby');
+          this.#host.beginStandby(carrier);
           this.#host.emit({ type: 'authenticated', carrierId: carrier.id });
         },
       );

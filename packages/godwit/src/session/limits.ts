@@ -136,6 +136,11 @@ export interface ServerTimers {
   readonly ackDelayMs: number;
   /** A quiet carrier is probed with PING after this time, in ms. Default 15,000. */
   readonly pingIdleMs: number;
+  /**
+   * A standby on which nothing was heard for this time is closed, in ms; after one and two thirds of it, its client is asked
+   * with PING, so that none that lives is closed. Default 45,000.
+   */
+  readonly standbyIdleTimeoutMs: number;
   /** Tickets are good for this long, in ms; live sessions get fresh ones at half of it. Default 3,600,000 (one hour). */
   readonly ticketLifetimeMs: number;
   /**
@@ -160,6 +165,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   unprotectAfterMs: 200,
   ackDelayMs: 25,
   pingIdleMs: 15_000,
+  standbyIdleTimeoutMs: 45_000,
   ticketLifetimeMs: 3_600_000,
   releaseDelayMs: 250,
   progressIntervalMs: 250,

@@ -1,6 +1,13 @@
 /** A carrier as the server node knows it, whatever it is used for. */
+import { ProtocolError, WireCode } from '../wire/index.ts';
+import type { Incoming } from './client-events.ts';
 import type { DeadlineHeap, DeadlineOwner } from './deadline-heap.ts';
 import type { ServerSession } from './server-session.ts';
+
+/** A frame that a carrier does not take in its present use. */
+export function misplaced(frame: Incoming, where: string): ProtocolError {
+  return new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} ${where}`);
+}
 
 /** What a carrier is used for. */
 export type CarrierRole = 'new' | 'opening' | 'attaching' | 'session' | 'standby';
@@ -13,6 +20,8 @@ export class ServerCarrier implements DeadlineOwner {
   role: CarrierRole = 'new';
   session: ServerSession | undefined;
   control: Uint8Array[] = [];
+  /** PINGs that a silent standby has not answered. */
+  questions = 0;
   nextTimeout: number | undefined;
   heapIndex: number | undefined;
 
@@ -80,6 +89,11 @@ export class ServerCarriers {
     if (role !== 'session' && role !== 'standby') return;
     carrier.nextTimeout = undefined;
     this.#heap.disarm(carrier);
+  }
+
+  setDeadline(carrier: ServerCarrier, at: number): void {
+    carrier.nextTimeout = at;
+    this.#heap.arm(carrier);
   }
 
   remove(id: number): ServerCarrier | undefined {

@@ -21,7 +21,7 @@ import { CryptoBook, type CryptoResult } from './crypto.ts';
 import { DeadlineHeap, Repeated } from './deadline-heap.ts';
 import { Destination } from './destination.ts';
 import { Entrance } from './entrance.ts';
-import { ServerCarrier, ServerCarriers } from './server-carrier.ts';
+import { ServerCarrier, ServerCarriers, misplaced } from './server-carrier.ts';
 import type { NodePopulation } from './node-population.ts';
 import { Origin } from './origin.ts';
 import { encodeFarewell } from './pending-attach.ts';
@@ -30,9 +30,9 @@ import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
 import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
+import { StandbyCarriers } from './standby-carriers.ts';
 import { Tombstones } from './tombstones.ts';
 import { Triggers } from './triggers.ts';
-import { Watchers } from './watchers.ts';
 
 /** RELEASE goes out after so many times `releaseDelayMs`. */
 const RELEASE_TIMES = [1, 12, 80];
@@ -47,7 +47,7 @@ export class ServerNode {
   readonly #sessions = new Map<string, ServerSession>();
   readonly #tombstones: Tombstones;
   readonly #heap = new DeadlineHeap();
-  readonly #watchers: Watchers;
+  readonly #standbys: StandbyCarriers;
   readonly #triggers: Triggers;
   readonly #origin: Origin;
   readonly #destination: Destination;
@@ -60,7 +60,6 @@ export class ServerNode {
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
     this.#carriers = new ServerCarriers(this.#heap);
-    this.#watchers = new Watchers(config.limits.maxWatched);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     const shared = {
@@ -74,6 +73,14 @@ export class ServerNode {
     };
     const live = this.#live;
     const sessions = this.#sessions;
+    this.#standbys = new StandbyCarriers({
+      config,
+      carriers: this.#carriers,
+      get now() {
+        return live.now;
+      },
+      hangUp: (carrierId) => this.#hangUp(carrierId, []),
+    });
     this.#origin = new Origin({
       ...shared,
       get now() {
@@ -94,7 +101,8 @@ export class ServerNode {
       },
       addSession: (session, carrierId) => this.#addSession(session, carrierId),
       isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,
-      setRole: (carrier, role) => this.#carriers.setRole(carrier, role),
+      setOpening: (carrier) => this.#carriers.setRole(carrier, 'opening'),
+      beginStandby: (carrier) => this.#standbys.begin(carrier),
       setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
       refuse: (carrier, error) => this.#refuse(carrier, error),
       emit: (event) => this.#events.push(event),
@@ -187,7 +195,7 @@ export class ServerNode {
       attaches: this.#destination.size,
       farewells: this.#destination.farewellCount,
       handovers: this.#origin.size,
-      watched: this.#watchers.all.size,
+      watched: this.#standbys.watchers.all.size,
       requests: this.#crypto.size,
       deadlines: this.#heap.size,
       tombstones: this.#tombstones.size,
@@ -238,7 +246,7 @@ export class ServerNode {
   /** The same for a session of another server, over a standby that watches it. Answers false when none does. */
   trigger(now: number, sessionId: Uint8Array, to: ServerAddress): boolean {
     this.#enter(now);
-    const watcher = this.#watchers.find(toHex(sessionId));
+    const watcher = this.#standbys.watchers.find(toHex(sessionId));
     if (!watcher) return false;
     this.#triggers.send(watcher.carrierId, sessionId, watcher.epoch, to);
     return true;
@@ -246,7 +254,7 @@ export class ServerNode {
 
   /** Sessions of other servers whose clients keep a standby here. */
   get watched(): ReadonlyMap<string, { readonly carrierId: number; readonly epoch: number }> {
-    return this.#watchers.all;
+    return this.#standbys.watchers.all;
   }
 
   closeStandbys(now: number): void {
@@ -272,7 +280,9 @@ export class ServerNode {
       meta.exporter ?? new Uint8Array(0),
       this.#live.now + timers.authenticateTimeoutMs,
       (expired) => {
-        this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
+        if (expired.role === 'standby') this.#standbys.handleSilence(expired);
+        else
+          this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
       },
     );
     this.#carriers.add(carrier);
@@ -302,7 +312,7 @@ export class ServerNode {
   #dispatch(carrier: ServerCarrier, frame: Incoming): void {
     const { session } = carrier;
     if (frame.frame === 'migrate') {
-      if (carrier.role === 'standby') this.#watchers.dropCarrier(carrier.id);
+      if (carrier.role === 'standby') this.#standbys.leave(carrier);
       else if (carrier.role !== 'new' && carrier.role !== 'session')
         throw new ProtocolError(WireCode.Protocol, 'a second MIGRATE on one carrier');
       if (session && toHex(claimedSessionId(frame.head)) !== session.id)
@@ -319,24 +329,17 @@ export class ServerNode {
       case 'new':
         if (frame.frame === 'open') this.#entrance.handleOpen(carrier, frame);
         else if (frame.frame === 'standby') this.#entrance.handleStandby(carrier, frame);
-        else
-          throw new ProtocolError(
-            WireCode.Protocol,
-            `${frame.frame.toUpperCase()} before OPEN, MIGRATE or STANDBY`,
-          );
+        else throw misplaced(frame, 'before OPEN, MIGRATE or STANDBY');
         return;
       case 'attaching':
         if (frame.frame === 'body') this.#destination.handleBody(carrier.id, frame);
-        else throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before ACCEPT`);
+        else throw misplaced(frame, 'before ACCEPT');
         return;
       case 'standby':
-        if (frame.frame === 'watch') this.#watchers.update(carrier.id, frame);
-        else if (frame.frame === 'ping')
-          this.#carriers.queue(carrier.id, encodeFrame('pong', { token: frame.token }));
-        else throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} on a standby`);
+        this.#standbys.handleFrame(carrier, frame);
         return;
       default:
-        throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} while opening`);
+        throw misplaced(frame, 'while opening');
     }
   }
 
@@ -367,7 +370,7 @@ export class ServerNode {
   #forget(carrierId: number): ServerCarrier | undefined {
     const carrier = this.#carriers.remove(carrierId);
     if (!carrier) return undefined;
-    this.#watchers.dropCarrier(carrierId);
+    this.#standbys.watchers.dropCarrier(carrierId);
     this.#destination.handleCarrierLost(carrierId);
     return carrier;
   }

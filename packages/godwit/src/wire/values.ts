@@ -58,7 +58,7 @@ export type Source = (typeof Source)[keyof typeof Source];
 export const SOURCE_NAME = ['resume', 'origin', 'ticket', 'store'] as const;
 export type SourceName = (typeof SOURCE_NAME)[number];
 
-/** Delivery mode (SUPPORT and ACCEPT `delivery`). */
+/** Delivery mode (SUPPORT `delivery`). */
 export const Delivery = {
   /** After a crash the application executes again from the newest snapshot. */
   Replay: 0,

@@ -1,0 +1,67 @@
+/** Standbys at a server: the sessions they watch, and whether their clients are still there (protocol.md §5.4). */
+import { encodeFrame } from '../wire/index.ts';
+import type { Incoming } from './client-events.ts';
+import { misplaced, type ServerCarrier, type ServerCarriers } from './server-carrier.ts';
+import type { ServerNodeConfig } from './server-config.ts';
+import { Watchers } from './watchers.ts';
+
+/** A silent standby is asked so often before it is given up, at equal distances. */
+const QUESTIONS = 2;
+
+export interface StandbyHost {
+  readonly config: ServerNodeConfig;
+  readonly carriers: ServerCarriers;
+  readonly now: number;
+  hangUp(carrierId: number): void;
+}
+
+export class StandbyCarriers {
+  readonly watchers: Watchers;
+  readonly #host: StandbyHost;
+
+  constructor(host: StandbyHost) {
+    this.#host = host;
+    this.watchers = new Watchers(host.config.limits.maxWatched);
+  }
+
+  /** The client has proved itself on it. */
+  begin(carrier: ServerCarrier): void {
+    this.#host.carriers.setRole(carrier, 'standby');
+    this.#heard(carrier);
+  }
+
+  /** MIGRATE came: it has as long to become a session's carrier as a fresh one. */
+  leave(carrier: ServerCarrier): void {
+    this.watchers.dropCarrier(carrier.id);
+    this.#host.carriers.setDeadline(carrier, this.#host.now + this.#host.config.timers.authenticateTimeoutMs);
+  }
+
+  handleFrame(carrier: ServerCarrier, frame: Incoming): void {
+    this.#heard(carrier);
+    if (frame.frame === 'watch') this.watchers.update(carrier.id, frame);
+    else if (frame.frame === 'ping')
+      this.#host.carriers.queue(carrier.id, encodeFrame('pong', { token: frame.token }));
+    else if (frame.frame !== 'pong') throw misplaced(frame, 'on a standby');
+  }
+
+  #heard(carrier: ServerCarrier): void {
+    carrier.questions = 0;
+    this.#wait(carrier);
+  }
+
+  #wait(carrier: ServerCarrier): void {
+    const waitMs = this.#host.config.timers.standbyIdleTimeoutMs / (QUESTIONS + 1);
+    this.#host.carriers.setDeadline(carrier, this.#host.now + waitMs);
+  }
+
+  /** Nothing was heard: a client that lives answers PING, so only a dead one is hung up. */
+  handleSilence(carrier: ServerCarrier): void {
+    if (carrier.questions === QUESTIONS) {
+      this.#host.hangUp(carrier.id);
+      return;
+    }
+    carrier.questions += 1;
+    this.#host.carriers.queue(carrier.id, encodeFrame('ping', { token: carrier.questions }));
+    this.#wait(carrier);
+  }
+}
