@@ -7,6 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import * as sources from 'godwit';
+import * as testing from 'godwit/testing';
 
 const run = promisify(execFile);
 const root = dirname(dirname(import.meta.dirname));
@@ -14,7 +15,11 @@ const root = dirname(dirname(import.meta.dirname));
 /** What a TypeScript user of the library installs besides it. The Node is the oldest that the library runs on. */
 const COMPANIONS = ['typescript@6.0', '@types/node@24', 'node@22.12'];
 
-const NAMES = Object.keys(sources).sort();
+/** What each entry of the package exports. */
+const ENTRIES: readonly (readonly [entry: string, names: readonly string[]])[] = [
+  ['godwit', Object.keys(sources).sort()],
+  ['godwit/testing', Object.keys(testing).sort()],
+];
 
 describe('the packed library', () => {
   let folder = '';
@@ -89,32 +94,57 @@ describe('the packed library', () => {
     }
   });
 
-  test('gives import and require the names that the sources export', async () => {
-    const print = 'console.log(JSON.stringify(Object.keys(godwit).sort()));';
-    await writeFile(join(folder, 'import.mjs'), `import * as godwit from 'godwit';\n${print}\n`);
-    await writeFile(join(folder, 'require.cjs'), `const godwit = require('godwit');\n${print}\n`);
-    for (const [major, node] of nodes) {
-      for (const script of ['import.mjs', 'require.cjs']) {
-        const { stdout } = await run(node, [script], { cwd: folder });
-        assert.deepEqual(withoutInterop(JSON.parse(stdout) as string[]), NAMES, `${script} on Node ${major}`);
+  for (const [entry, names] of ENTRIES) {
+    test(`gives import and require of ${entry} the names that the sources export`, async () => {
+      const print = 'console.log(JSON.stringify(Object.keys(entry).sort()));';
+      await writeFile(join(folder, 'import.mjs'), `import * as entry from '${entry}';\n${print}\n`);
+      await writeFile(join(folder, 'require.cjs'), `const entry = require('${entry}');\n${print}\n`);
+      for (const [major, node] of nodes) {
+        for (const script of ['import.mjs', 'require.cjs']) {
+          const { stdout } = await run(node, [script], { cwd: folder });
+          assert.deepEqual(
+            withoutInterop(JSON.parse(stdout) as string[]),
+            names,
+            `${script} on Node ${major}`,
+          );
+        }
       }
-    }
-  });
+    });
 
-  test('gives import and require one and the same instance', async () => {
-    const compare = `import * as godwit from 'godwit';
-      import { createRequire } from 'node:module';
-      const required = createRequire(import.meta.url)('godwit');
-      for (const name of Object.keys(godwit)) if (godwit[name] !== required[name]) throw new Error(name);`;
-    await writeFile(join(folder, 'same.mjs'), compare);
-    for (const [, node] of nodes) await run(node, ['same.mjs'], { cwd: folder });
-  });
+    test(`gives import and require of ${entry} one and the same instance`, async () => {
+      const compare = `import * as entry from '${entry}';
+        import { createRequire } from 'node:module';
+        const required = createRequire(import.meta.url)('${entry}');
+        for (const name of Object.keys(entry)) if (entry[name] !== required[name]) throw new Error(name);`;
+      await writeFile(join(folder, 'same.mjs'), compare);
+      for (const [, node] of nodes) await run(node, ['same.mjs'], { cwd: folder });
+    });
+  }
 
   test('type-checks in a strict TypeScript project, and runs from it, as ESM and as CommonJS', async () => {
-    const use = `export const names: string[] = Object.keys({ ${NAMES.map((name) => `${name}: godwit.${name}`).join(', ')} });
-      console.log(JSON.stringify(names.sort()));\n`;
-    await writeFile(join(folder, 'esm.mts'), `import * as godwit from 'godwit';\n${use}`);
-    await writeFile(join(folder, 'commonjs.cts'), `import godwit = require('godwit');\n${use}`);
+    const imports = (kind: 'esm' | 'commonjs'): string =>
+      ENTRIES.map(([entry], index) =>
+        kind === 'esm'
+          ? `import * as entry${index} from '${entry}';`
+          : `import entry${index} = require('${entry}');`,
+      ).join('\n');
+    const all = ENTRIES.map(([, names], index) => names.map((name) => `${name}: entry${index}.${name}`));
+    const use = `export const names: string[] = Object.keys({ ${all.flat().join(', ')} });
+      const check: (handler: entry1.Handler, options: entry1.CheckOptions) => Promise<entry1.CheckReport> = entry1.checkHandler;
+      const handler = (socket: entry0.ServerSocket): void => {
+        let count = socket.importState(Number) ?? 0;
+        socket.onExportState(() => String(count));
+        socket.on('data', (chunk: Buffer) => {
+          count += chunk.length;
+          socket.write(chunk);
+        });
+      };
+      check(handler, { input: 'to be echoed', crashes: 16 }).then(({ crashes, restores, output }) => {
+        if (crashes < 16 || restores === 0 || output.toString() !== 'to be echoed') throw new Error('not checked');
+        console.log(JSON.stringify(names));
+      });\n`;
+    await writeFile(join(folder, 'esm.mts'), `${imports('esm')}\n${use}`);
+    await writeFile(join(folder, 'commonjs.cts'), `${imports('commonjs')}\n${use}`);
     const compilerOptions = {
       target: 'es2023',
       module: 'nodenext',
@@ -130,7 +160,8 @@ describe('the packed library', () => {
     for (const [major, node] of nodes) {
       for (const script of ['esm.mjs', 'commonjs.cjs']) {
         const { stdout } = await run(node, [script], { cwd: folder });
-        assert.deepEqual(JSON.parse(stdout), NAMES, `${script} on Node ${major}`);
+        const names = ENTRIES.flatMap(([, exported]) => exported);
+        assert.deepEqual(JSON.parse(stdout), names, `${script} on Node ${major}`);
       }
     }
   });

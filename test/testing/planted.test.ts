@@ -149,7 +149,7 @@ describe('what goes wrong behind a restart point is found:', () => {
     });
     const error = await find(waiting, { input: LINES, timeoutMs: 100 });
     assert.equal(error.code, 'ERR_GODWIT_CHECK_STALLED');
-    assert.match(error.message, /nothing moved for 100 ms after a crash at input offset \d+/);
+    assert.match(error.message, /nothing moved for 100 ms, after a crash at input offset \d+/);
     assert.match(error.message, /has consumed \d+ of \d+ bytes of input and written \d+ of output/);
     assert.ok(error.fault);
   });

@@ -5,7 +5,7 @@ import type { Execution, Restart } from './execution.ts';
 import type { Fault, RunPlan } from './run-plan.ts';
 
 /** The codes that `checkHandler` rejects with, besides those of `TypeError` and `RangeError` for its arguments. */
-export type CheckCode = Extract<GodwitErrorCode, `ERR_GODWIT_CHECK_${string}`> | 'ERR_GODWIT_INTERNAL';
+export type CheckCode = Extract<GodwitErrorCode, `${string}_CHECK_${string}`> | 'ERR_GODWIT_INTERNAL';
 
 /** Which run failed. */
 export interface FailedRun extends RunPlan {

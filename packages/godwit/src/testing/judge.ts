@@ -14,15 +14,15 @@ export interface Baseline {
 
 const ADVICE = {
   notDeterministic:
-    'the handler is not deterministic: between snapshots output may depend on state and input bytes alone, not on time, chance or other connections. Make it so, or use delivery "commit"',
+    'The handler is not deterministic: between snapshots output may depend on state and input bytes alone, not on time, chance or other connections. Make it so, or use delivery "commit"',
   normalized:
-    'what `normalize` leaves of the output must be the same whenever the same input is executed: let it replace all that may differ',
+    'What `normalize` leaves of the output must be the same whenever the same input is executed: let it replace all that may differ',
   oracle:
-    'delivery "commit" allows that, but then the check needs to know what is right: give it `normalize`, which replaces what may differ, or `verify`',
+    'Delivery "commit" allows that, but then the check needs to know what is right: give it `normalize`, which replaces what may differ, or `verify`',
   chunks:
-    'the output depends on how the input is cut into chunks: a chunk is no message. Gather input until a message is whole',
+    'The output depends on how the input is cut into chunks: a chunk is no message. Gather input until a message is whole',
   restore:
-    'what it exported does not say all that it had done by then: export all that the output depends on, as of that very moment, and take it from `importState`; where the handler holds input back, `bytesConsumed` must name the first byte that is not in the state',
+    'What it exported does not say all that it had done by then: export all that the output depends on, as of that very moment, and take it from `importState`; where the handler holds input back, `bytesConsumed` must name the first byte that is not in the state',
   notImported: 'it never called `importState`, so it began with nothing',
 } as const;
 
@@ -81,8 +81,8 @@ export class Judge {
         : 'the handler exported no state: it called neither `onExportState` nor `exportState`';
     const advice =
       delivery === 'commit'
-        ? 'in `commit` mode output counts only together with a state'
-        : 'a crash costs the execution of all input again, and, beyond 4 MiB of it, the session; where connections are short, say so by { exports: "optional" }';
+        ? 'In `commit` mode output counts only together with a state'
+        : 'A crash costs the execution of all input again, and, beyond 4 MiB of it, the session; where connections are short, say so by { exports: "optional" }';
     this.#fail('ERR_GODWIT_CHECK_NO_STATE', `${found}. ${advice}`, result, executions.at(-1));
   }
 
@@ -122,7 +122,7 @@ export class Judge {
   #differs(difference: Difference, result: RunResult, execution: Execution | undefined): never {
     const { delivery, normalize } = this.#settings;
     const found = sayDifference(difference, normalize === undefined ? 'output' : 'normalised output');
-    const origin = execution === undefined ? '' : ` ${sayOrigin(execution)}`;
+    const origin = execution === undefined ? '' : `, ${sayOrigin(execution)}`;
     const isRestored = (execution?.restart?.k ?? 0) > 0;
     let code: CheckCode;
     let advice: string;
@@ -171,7 +171,7 @@ export class Judge {
     const { end, executions } = result;
     const failed = executions.find(({ failure }) => failure !== undefined);
     const last = failed ?? executions.at(-1);
-    const origin = last === undefined ? '' : ` ${sayOrigin(last)}`;
+    const origin = last === undefined ? '' : `, ${sayOrigin(last)}`;
     const failure = failed?.failure ?? (end.kind === 'handlerFailed' ? end.failure : undefined);
     if (failure !== undefined) {
       const message = `${FAILED[failure.how]}${origin}: ${sayError(failure.error)}`;
@@ -219,7 +219,7 @@ export class Judge {
       await this.#settings.verify?.(Buffer.from(output), { input, effects: effects.values });
     } catch (error) {
       const last = result.executions.at(-1);
-      const origin = last === undefined ? '' : ` ${sayOrigin(last)}`;
+      const origin = last === undefined ? '' : `, ${sayOrigin(last)}`;
       const message = `\`verify\` refused the output of ${output.byteLength} bytes${origin}: ${sayError(error)}`;
       this.#fail('ERR_GODWIT_CHECK_VERIFY', message, result, last, { cause: error });
     }
@@ -231,7 +231,7 @@ export class Judge {
     const expected = this.#baselineResult.effects.values;
     const { values, conflict } = result.effects;
     const last = result.executions.at(-1);
-    const origin = last === undefined ? '' : ` ${sayOrigin(last)}`;
+    const origin = last === undefined ? '' : `, ${sayOrigin(last)}`;
     const fail = (found: string): never =>
       this.#fail('ERR_GODWIT_CHECK_EFFECTS', `${found}${origin}`, result, last);
     if (conflict !== undefined && this.#settings.delivery === 'replay')
