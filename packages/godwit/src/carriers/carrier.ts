@@ -4,6 +4,7 @@
  */
 import type { BlockList, LookupFunction, ListenOptions } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 
 /** Bytes waiting to be sent from which on `write` answers false. Memory cost: about as much a stalled carrier. */
 export const WRITE_HIGH_WATER_BYTES = 256 * 1024;
@@ -47,6 +48,8 @@ export interface Carrier {
   readonly remoteFamily: string | undefined;
   /** Keying material that binds proofs to this carrier (RFC 9266); undefined without TLS. */
   readonly exporter: Uint8Array | undefined;
+  /** What TLS knows of the peer; undefined without TLS. */
+  readonly tls: TLSSocket | undefined;
   /** Bytes that `write` took and the pipe has not. */
   readonly bytesQueued: number;
 
@@ -169,6 +172,8 @@ export interface ListenHandlers {
   onListening?(): void;
   /** It could not listen, or could not accept a connection. */
   onError?(error: Error): void;
+  /** Somebody came to nothing before there was a carrier: a TLS handshake that failed. */
+  onRefused?(closed: CarrierClosed, peer: { readonly address?: string; readonly port?: number }): void;
   /** The listener is closed and all its carriers are too. */
   onClose?(): void;
 }

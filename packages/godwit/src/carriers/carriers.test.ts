@@ -1,4 +1,4 @@
-/** What every carrier must do, run against each transport that needs no certificate. */
+/** What every carrier must do, run against each transport. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once, EventEmitter } from 'node:events';
@@ -19,6 +19,11 @@ import {
 } from './carrier.ts';
 import { MemoryNetwork } from './memory.ts';
 import { TcpTransport } from './tcp.ts';
+import { TlsTransport } from './tls.ts';
+import { Authority } from '../../../../test/integration/certificates.ts';
+
+const authority = await Authority.create('Test Authority');
+const identity = await authority.issue('godwit.test');
 
 /** One end of a carrier, with what happened to it. */
 class End {
@@ -128,6 +133,7 @@ for (const [name, createTransport] of [
   ['tcp', () => new TcpTransport()],
   ['unix', createUnixTransport],
   ['memory', () => new MemoryNetwork()],
+  ['tls', () => new TlsTransport({ client: { ca: authority.ca }, server: identity })],
 ] as const) {
   describe(`a ${name} carrier`, () => {
     test('delivers the parts of each write in order, both ways', async (t) => {
@@ -264,6 +270,9 @@ for (const [name, createTransport] of [
       assert.equal(server.carrier.localPort, world.address.port);
       assert.equal(server.carrier.remotePort, client.carrier.localPort);
       assert.equal(client.carrier.remoteAddress, '127.0.0.1');
+      // Keying material that only these two ends have, where there is TLS.
+      assert.equal(client.carrier.exporter?.byteLength, name === 'tls' ? 32 : undefined);
+      assert.deepEqual(client.carrier.exporter, server.carrier.exporter);
     });
 
     test('is counted by its listener while it is open', async (t) => {

@@ -28,6 +28,7 @@ const CUT: CarrierClosed = { code: 'ECONNRESET', message: 'the carrier was cut',
 /** One end of a pair. */
 export class MemoryCarrier implements Carrier {
   readonly exporter: Uint8Array | undefined;
+  readonly tls = undefined;
   readonly localAddress: string;
   readonly localPort: number;
   readonly remoteAddress: string;

@@ -2,6 +2,7 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { unixPathOf } from './address.ts';
+import type { TLSSocket } from 'node:tls';
 import {
   ENDED_BY_PEER,
   ENDED_HERE,
@@ -26,15 +27,17 @@ import {
 /** A carrier around a connected stream socket. */
 export class SocketCarrier implements Carrier {
   readonly exporter: Uint8Array | undefined;
+  readonly tls: TLSSocket | undefined;
   readonly #socket: net.Socket;
   #handlers: CarrierHandlers | undefined;
   /** Why it is over, once that is known: the first cause counts. */
   #closed: CarrierClosed | undefined;
   #reported = false;
 
-  constructor(socket: net.Socket, exporter?: Uint8Array) {
+  constructor(socket: net.Socket, exporter?: Uint8Array, tls?: TLSSocket) {
     this.#socket = socket;
     this.exporter = exporter;
+    this.tls = tls;
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
   }
@@ -110,8 +113,8 @@ export class SocketCarrier implements Carrier {
 
   reset(): void {
     this.#closed ??= ENDED_HERE;
-    // Only TCP has a RST; elsewhere node throws.
-    if (this.#socket.remoteAddress === undefined) this.#socket.destroy();
+    // Only TCP has a RST; elsewhere node throws. What is cut off without TLS's own goodbye is taken for a reset by the peer.
+    if (this.tls !== undefined || this.#socket.remoteAddress === undefined) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
   }
 
@@ -226,7 +229,8 @@ export class TcpTransport implements Transport {
   }
 }
 
-function tellSteps(socket: net.Socket, onStep: (step: DialStep) => void): void {
+/** Tells of the steps of a connecting socket, which node's names are for. */
+export function tellSteps(socket: net.Socket, onStep: (step: DialStep) => void): void {
   socket.on('lookup', (error, address, family, host) => {
     onStep({ event: 'lookup', args: [error, address, family as number, host] });
   });
@@ -246,6 +250,7 @@ export function watchDial(
   { timeoutMs, signal }: DialOptions,
   done: DialDone,
   wrap: () => Carrier,
+  objection?: () => CarrierClosed | undefined,
 ): Dial {
   let over = false;
   const settle = (error: CarrierClosed | undefined): void => {
@@ -266,6 +271,11 @@ export function watchDial(
     done(error, undefined);
   };
   const onReady = (): void => {
+    const objected = objection?.();
+    if (objected !== undefined) {
+      fail(objected);
+      return;
+    }
     settle(undefined);
     done(undefined, wrap());
   };
@@ -328,7 +338,8 @@ export function listenOn<S extends net.Socket>(
   };
 }
 
-function failLater(error: CarrierClosed, done: DialDone): Dial {
+/** A dial that failed before it began. */
+export function failLater(error: CarrierClosed, done: DialDone): Dial {
   const immediate = setImmediate(() => done(error, undefined));
   return {
     cancel: () => {
@@ -338,6 +349,6 @@ function failLater(error: CarrierClosed, done: DialDone): Dial {
 }
 
 /** node reads an option that is there and undefined differently from one that is missing. */
-function definedIn<T extends object>(options: T): Partial<T> {
+export function definedIn<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

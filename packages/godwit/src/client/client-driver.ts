@@ -1,4 +1,5 @@
 /** Runs one client session: dials its servers, moves bytes and events between its core, its carriers and its socket. */
+import type { TLSSocket } from 'node:tls';
 import { unixPathOf } from '../carriers/address.ts';
 import type { Carrier, Dial, DialOptions, Transport } from '../carriers/carrier.ts';
 import { crc32, random } from '../crypto/index.ts';
@@ -30,7 +31,7 @@ import {
   type Frame,
   type ProtocolError,
 } from '../wire/index.ts';
-import { defaultTransport } from './default-transport.ts';
+import { transportOf } from './transports.ts';
 import { readDialOptions, standbyDialing, type StandbyDialing } from './dialing.ts';
 import { standbyHubOf, type HubMember, type StandbyHub } from './standby-hub.ts';
 
@@ -55,6 +56,7 @@ export class ClientDriver implements SessionPort, HubMember {
   #connected = false;
   #over = false;
   readonly #settings = new CarrierSettings();
+  #tls: TLSSocket | undefined;
   #servers = '';
 
   constructor({ options, servers }: SessionRequest, listener: PortListener) {
@@ -63,7 +65,7 @@ export class ClientDriver implements SessionPort, HubMember {
     this.sessionId = toHex(sessionId);
     this.service = options.service ?? '';
     this.#listener = listener;
-    this.#transport = options.transport ?? defaultTransport;
+    this.#transport = transportOf(options);
     this.#dialOptions = readDialOptions(options, {
       timeoutMs: timers.dialTimeoutMs,
       unixSockets: servers.some(({ host }) => unixPathOf(host) !== undefined),
@@ -156,6 +158,11 @@ export class ClientDriver implements SessionPort, HubMember {
   get typeOfService(): number {
     return this.#firstCarrier?.typeOfService ?? this.#settings.typeOfService;
   }
+  get tls(): TLSSocket | undefined {
+    const { carrierId } = this.#session;
+    if (carrierId !== undefined) this.#tls = this.#driver.carrier(carrierId)?.tls ?? this.#tls;
+    return this.#tls;
+  }
 
   // --- HubMember ------------------------------------------------------------------------------------------------
 
@@ -241,7 +248,7 @@ export class ClientDriver implements SessionPort, HubMember {
       const carrierId = this.#driver.takeCarrierId();
       this.#settings.applyTo(standby.carrier);
       this.#driver.attach(carrierId, standby.carrier, standby.decoder);
-      this.#session.handleConnected(now(), dialId, carrierId, standby.challenge);
+      this.#session.handleConnected(now(), dialId, carrierId, standby.challenge, standby.carrier.exporter);
       return;
     }
     const dial = this.#transport.dial(candidate, this.#optionsOfDial, (error, carrier) => {
@@ -257,7 +264,7 @@ export class ClientDriver implements SessionPort, HubMember {
         this.#settings.applyTo(carrier);
         carrier.write([encodePreface(Role.Client)]);
         this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('server'));
-        this.#session.handleConnected(now(), dialId, carrierId);
+        this.#session.handleConnected(now(), dialId, carrierId, undefined, carrier.exporter);
       }
       this.#driver.settle();
     });

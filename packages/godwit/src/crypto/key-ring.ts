@@ -13,6 +13,7 @@ export const MAX_KEYS = 8;
 
 const KEY_ID_LABEL = encodeText('godwit/1 key id');
 const LINK_INFO = encodeText('godwit/1 peer link');
+const TLS_TICKET_INFO = encodeText('godwit/1 tls tickets');
 const NO_SALT = new Uint8Array(32);
 
 /** A key as settings give it: 32 bytes, or their text in hexadecimal or base64 (either alphabet). */
@@ -45,6 +46,11 @@ export class ClusterKey {
   /** The pre-shared key of peer links. */
   linkKey(): Buffer {
     return hkdf(this.#secret, NO_SALT, LINK_INFO);
+  }
+
+  /** 48 bytes for node's `ticketKeys`: with the same ones each server takes up TLS sessions that another began. */
+  tlsTicketKeys(): Buffer {
+    return Buffer.concat(hkdfExpand(hkdfExtract(NO_SALT, this.#secret), TLS_TICKET_INFO, 2)).subarray(0, 48);
   }
 
   equals(other: ClusterKey): boolean {

@@ -16,6 +16,7 @@ import { readServer } from '../socket/connect-options.ts';
 import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
+import { ServerTls, type ServerTlsOptions } from './server-tls.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
 
 /** Options of `createServer`; all have a default. */
@@ -68,7 +69,12 @@ export interface ServerOptions {
   readonly limits?: Partial<ServerLimits & GateLimits>;
   /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
   readonly timers?: Partial<ServerTimers>;
-  /** How clients and peers reach this server, and it them. Default TCP. */
+  /**
+   * Over TLS only, with all that node's `tls.createServer` takes. With `requestCert`, a client's certificate is looked at
+   * again with every attach.
+   */
+  readonly tls?: ServerTlsOptions;
+  /** How clients and peers reach this server, and it them. Default TCP, or TLS where `tls` says so. */
   readonly transport?: Transport;
 }
 
@@ -88,6 +94,7 @@ export interface ServerSettings {
   >;
   readonly blockList: BlockList | undefined;
   readonly transport: Transport;
+  readonly tls: ServerTls | undefined;
   readonly gate: GateLimits;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
@@ -105,6 +112,7 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   canRestore: 'godwit',
   limits: 'godwit',
   timers: 'godwit',
+  tls: 'godwit',
   transport: 'godwit',
   allowHalfOpen: 'net',
   pauseOnConnect: 'net',
@@ -139,6 +147,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
       'ERR_OUT_OF_RANGE',
       `The value of "options.schema" is out of range. It must be an integer >= 0 && <= ${SCHEMA_MAX}. Received ${String(schema)}`,
     );
+  const tls = options.tls === undefined ? undefined : new ServerTls(options.tls);
   return {
     keys: options.keys === undefined ? KeyRing.generate() : KeyRing.from(options.keys),
     members: checkMembers(options.members ?? []),
@@ -151,7 +160,8 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
     blockList: options.blockList,
-    transport: options.transport ?? new TcpTransport(),
+    transport: options.transport ?? tls?.transport ?? new TcpTransport(),
+    tls,
     gate: { ...DEFAULT_GATE_LIMITS, ...limits },
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },

@@ -1,10 +1,11 @@
 /** A server of migratory connections: a net.Server in all but name. */
 import { EventEmitter } from 'node:events';
 import { isIP, type AddressInfo, type ListenOptions } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import type { Carrier, Listener } from '../carriers/carrier.ts';
 import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
-import { argumentError } from '../errors.ts';
+import { GodwitError, argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
 import { rehearseSoon } from '../socket/rehearsal.ts';
 import type { AnyListener } from '../socket/events.ts';
@@ -157,12 +158,24 @@ export class Server extends EventEmitter {
           if (this.#listener === opened && !opened.listening) this.#listener = undefined;
           this.emit('error', error);
         },
+        onRefused: ({ code, message }, { address, port }) =>
+          this.#report({ code, message, remoteAddress: address, remotePort: port }),
       },
     );
     this.#listener = opened;
     if (!this.#referenced) opened.unref();
     if (signal !== undefined) this.#closeOnAbort(signal);
     return this;
+  }
+
+  /**
+   * Other certificates, authorities and lists of revocations (`crl`) from now on, for handshakes and attaches to come. Throws
+   * ERR_GODWIT_UNSUPPORTED on a server without TLS, and what node throws.
+   */
+  setSecureContext(context: SecureContextOptions): void {
+    if (this.#settings.tls === undefined)
+      throw new GodwitError('ERR_GODWIT_UNSUPPORTED', 'the server has no TLS: createServer takes `tls`');
+    this.#settings.tls.setSecureContext(context);
   }
 
   /** From 'listening' to `close`. */
@@ -340,10 +353,20 @@ export class Server extends EventEmitter {
     });
     void members.start();
     rehearseSoon(0);
-    return { driver, peers, members, forgetKeys: settings.keys.subscribe(() => driver.keysChanged()) };
+    const forget = [
+      settings.keys.subscribe(() => driver.keysChanged()),
+      settings.tls?.follow(settings.keys) ?? ((): void => undefined),
+    ];
+    const forgetKeys = (): void => forget.forEach((each) => each());
+    return { driver, peers, members, forgetKeys };
   }
 
   #onCarrier(carrier: Carrier): void {
+    // A handshake of TLS may end after the server was closed.
+    if (this.#listener === undefined && this.#running === undefined) {
+      carrier.destroy();
+      return;
+    }
     const { remoteAddress = '' } = carrier;
     const family = isIP(remoteAddress);
     if (family !== 0 && this.#settings.blockList?.check(remoteAddress, family === 6 ? 'ipv6' : 'ipv4')) {

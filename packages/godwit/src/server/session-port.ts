@@ -1,4 +1,5 @@
 /** One session of a server node, as its socket uses it. */
+import type { TLSSocket } from 'node:tls';
 import type { Candidate } from '../session/client-events.ts';
 import type { ServerSession } from '../session/index.ts';
 import type { Carrier } from '../carriers/carrier.ts';
@@ -12,6 +13,7 @@ export class ServerSessionPort implements SessionPort {
   readonly #driver: NodeDriver;
   readonly listener: PortListener;
   readonly #settings = new CarrierSettings();
+  #tls: TLSSocket | undefined;
 
   constructor(session: ServerSession, driver: NodeDriver, listener: PortListener) {
     this.#session = session;
@@ -71,9 +73,15 @@ export class ServerSessionPort implements SessionPort {
   get typeOfService(): number {
     return this.#driver.carrierOf(this.#session)?.typeOfService ?? this.#settings.typeOfService;
   }
+  get tls(): TLSSocket | undefined {
+    this.#tls = this.#driver.carrierOf(this.#session)?.tls ?? this.#tls;
+    return this.#tls;
+  }
 
   /** The session came to another carrier: it gets the options that the application has set. */
   attached(carrier: Carrier | undefined): void {
-    if (carrier !== undefined) this.#settings.applyTo(carrier);
+    if (carrier === undefined) return;
+    this.#settings.applyTo(carrier);
+    this.#tls = carrier.tls;
   }
 }

@@ -10,7 +10,10 @@ export interface ReadyCarrier {
   readonly carrierId: number;
   readonly candidate: Candidate;
   challenge: Challenge | undefined;
+  /** TLS exporter of the carrier, where it has one. */
+  readonly exporter?: Uint8Array | undefined;
 }
+
 
 export interface Challenge {
   readonly serverName: string;
@@ -79,11 +82,12 @@ export class CandidateRace {
     dialId: number,
     carrierId: number,
     challenge: Challenge | undefined,
+    exporter?: Uint8Array,
   ): ReadyCarrier | undefined {
     const candidate = this.#dials.get(dialId);
     if (!candidate) return undefined;
     this.#dials.delete(dialId);
-    const ready: ReadyCarrier = { carrierId, candidate, challenge };
+    const ready: ReadyCarrier = { carrierId, candidate, challenge, exporter };
     this.#ready.push(ready);
     return ready;
   }

@@ -47,8 +47,6 @@ export interface ClientSessionConfig {
   readonly limits: ClientLimits;
   readonly timers: ClientTimers;
   readonly detectors: readonly Detector[];
-  /** TLS exporter of the first carrier, when it has one. */
-  readonly exporter?: Uint8Array | undefined;
 }
 
 export type Timer =

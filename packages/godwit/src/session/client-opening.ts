@@ -93,7 +93,7 @@ export class Opening {
     const ticket = this.#core.streams.tickets.held;
     if (!ticket || comparePoints(ticket, { epoch: opening.epoch, k: 0 }) !== 0)
       throw new ProtocolError(WireCode.Protocol, 'SUPPORT without ticket 0');
-    const salt = concatBytes([opening.nonce, frame.nonce, this.#core.config.exporter ?? new Uint8Array(0)]);
+    const salt = concatBytes([opening.nonce, frame.nonce, opening.used.exporter ?? new Uint8Array(0)]);
     this.#core.busy.add(carrierId);
     this.#core.crypto.ask(
       {

@@ -74,6 +74,10 @@ export class ClientSession {
   get serverName(): string {
     return this.server?.name ?? '';
   }
+  /** The carrier the session lives on at present. */
+  get carrierId(): number | undefined {
+    return this.#core.attachment?.carrierId;
+  }
   get servers(): readonly Candidate[] {
     return this.#core.servers;
   }
@@ -170,9 +174,16 @@ export class ClientSession {
 
   // --- carriers --------------------------------------------------------------------------------------------------
 
-  handleConnected(now: number, dialId: number, carrierId: number, challenge?: Challenge): void {
+  /** A carrier is set up: with the challenge of a standby, and with the exporter of TLS, where there is one. */
+  handleConnected(
+    now: number,
+    dialId: number,
+    carrierId: number,
+    challenge?: Challenge,
+    exporter?: Uint8Array,
+  ): void {
     const race = this.#core.race;
-    const ready = race?.handleConnected(dialId, carrierId, challenge);
+    const ready = race?.handleConnected(dialId, carrierId, challenge, exporter);
     if (!ready) {
       this.#core.events.push({ type: 'hangUp', carrierId, last: [] });
       return;

@@ -1,5 +1,6 @@
 /** What `connect` takes: the overloads of net.connect, and the options of a session. */
 import { isIP, type BlockList, type LookupFunction, type OnReadOpts } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { parseAddress, unixAddress } from '../carriers/address.ts';
 import type { Transport } from '../carriers/carrier.ts';
 import type { Detector } from '../session/index.ts';
@@ -76,7 +77,12 @@ export interface ConnectOptions extends SocketOptions {
   readonly maxStandbys?: number;
   /** Makes what decides that the server is no good, anew for each session. Default: carrier errors and stalls. */
   readonly detectors?: () => readonly Detector[];
-  /** How to reach servers. Default TCP. */
+  /**
+   * Over TLS: true, or all that node's `tls.connect` takes but addresses. Sessions that are given the same object share
+   * standby carriers and TLS sessions. Default false.
+   */
+  readonly tls?: boolean | ConnectionOptions;
+  /** How to reach servers. Default TCP, or TLS where `tls` says so. */
   readonly transport?: Transport;
 }
 
@@ -98,6 +104,7 @@ const CONNECT_OPTIONS: Readonly<Record<keyof ConnectOptions | 'server', OptionOr
   standby: 'godwit',
   maxStandbys: 'godwit',
   detectors: 'godwit',
+  tls: 'godwit',
   transport: 'godwit',
   allowHalfOpen: 'net',
   highWaterMark: 'net',

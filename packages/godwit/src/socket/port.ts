@@ -1,4 +1,5 @@
 /** The seam between a socket and the session under it: the same for a session's client end and its server end. */
+import type { TLSSocket } from 'node:tls';
 import type { Carrier, DialStep } from '../carriers/carrier.ts';
 import type { CauseName } from '../wire/index.ts';
 import type { Candidate, Failure, MigrationReport } from '../session/client-events.ts';
@@ -48,6 +49,8 @@ export interface SessionPort {
   configure(options: CarrierOptions): void;
   /** Of the present carrier, or as set. */
   readonly typeOfService: number;
+  /** What TLS knows of the present carrier's peer, or of the last one's; undefined without TLS. */
+  readonly tls: TLSSocket | undefined;
 }
 
 /** What a session tells its socket. */

@@ -1,6 +1,7 @@
 /** The socket that applications hold, at either end: a net.Socket in all but name. */
 import type { BlockList } from 'node:net';
-import { Duplex, addAbortSignal } from 'node:stream';
+import { addAbortSignal } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import type { DialStep } from '../carriers/carrier.ts';
 import { GodwitError, argumentError } from '../errors.ts';
 import type { Candidate, MigrationReport } from '../session/client-events.ts';
@@ -28,6 +29,7 @@ import {
 } from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
 import type { Addresses, PortListener, SessionPort } from './port.ts';
+import { TlsShaped } from './tls-shaped.ts';
 import { UserBuffer } from './user-buffer.ts';
 
 /**
@@ -36,7 +38,7 @@ import { UserBuffer } from './user-buffer.ts';
  *
  * `remoteAddress` and its kin say where the connection was made to; `currentServer` says where the session is now.
  */
-export class Socket extends Duplex {
+export class Socket extends TlsShaped {
   /** True: this connection can move. net's sockets have no such property. */
   readonly migratory = true;
   /** From `connect()` to 'connect'. */
@@ -470,6 +472,10 @@ export class Socket extends Duplex {
 
   // --- For the server's socket ----------------------------------------------------------------------------------
 
+  /** @internal */
+  protected override get tlsSocket(): TLSSocket | undefined {
+    return this.#lastPort?.tls;
+  }
   /** @internal */
   protected get outbound(): Outbound {
     return this.#outbound;

@@ -1,0 +1,163 @@
+/** Carriers over TLS (protocol.md §3.4): the peer is who its certificate says, and nobody on the way reads or changes a byte. */
+import { isIP } from 'node:net';
+import tls from 'node:tls';
+import {
+  closedBy,
+  type CarrierClosed,
+  type Dial,
+  type DialAddress,
+  type DialDone,
+  type DialOptions,
+  type ListenHandlers,
+  type ListenTarget,
+  type Listener,
+  type Transport,
+} from './carrier.ts';
+import { SOCKET_OPTIONS, SocketCarrier, definedIn, failLater, listenOn, tellSteps, watchDial } from './tcp.ts';
+
+/** Protocol name in ALPN (RFC 7301). */
+export const ALPN_PROTOCOL = 'godwit/1';
+
+/** Channel binding of RFC 9266, with an empty context. */
+const EXPORTER_LABEL = 'EXPORTER-Channel-Binding';
+const EXPORTER_BYTES = 32;
+const NO_CONTEXT = Buffer.alloc(0);
+
+/** The same on every server of a cluster, or none would take up what another began. At most 32 bytes. */
+const SESSION_ID_CONTEXT = 'godwit/1';
+
+/** TLS sessions remembered for resumption, one for each server name. Memory cost: about 2 KiB each. */
+const MAX_TLS_SESSIONS = 256;
+
+export interface TlsTransportOptions {
+  /** What node's `tls.connect` takes; addresses come from the session. */
+  readonly client?: tls.ConnectionOptions;
+  /** What node's `tls.createServer` takes. */
+  readonly server?: tls.TlsOptions;
+  /** A second look at a client, resumed handshakes included: why it may not come in, or undefined. */
+  readonly checkClient?: (socket: tls.TLSSocket) => CarrierClosed | undefined;
+}
+
+export class TlsTransport implements Transport {
+  readonly #options: TlsTransportOptions;
+  /** By server name, whoever the server is: a cluster has its ticket keys in common. The one used longest ago is first. */
+  readonly #sessions = new Map<string, Buffer>();
+  readonly #servers = new Set<tls.Server>();
+  /** What a listener to come needs to know of the changes before it. */
+  #ticketKeys: Buffer | undefined;
+  #secureContext: tls.SecureContextOptions = {};
+
+  constructor(options: TlsTransportOptions = {}) {
+    this.#options = options;
+  }
+
+  dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
+    const { timeoutMs: _timeoutMs, signal: _signal, onStep, ...given } = options;
+    const { client = {} } = this.#options;
+    const servername = client.servername ?? (isIP(address.host) === 0 ? address.host : '');
+    const session = client.session ?? this.#sessions.get(servername);
+    let socket: tls.TLSSocket;
+    try {
+      socket = tls.connect({
+        ...client,
+        ...SOCKET_OPTIONS,
+        ...definedIn(given),
+        ...(session !== undefined && { session }),
+        ...(servername !== '' && { servername }),
+        host: address.host,
+        port: address.port,
+        ALPNProtocols: [ALPN_PROTOCOL],
+      });
+    } catch (error) {
+      return failLater(closedBy(error as Error), done);
+    }
+    if (onStep !== undefined) tellSteps(socket, onStep);
+    socket.on('session', (fresh) => this.#remember(servername, fresh));
+    return watchDial(
+      socket,
+      'secureConnect',
+      options,
+      (error, carrier) => {
+        // Whatever went wrong, it must not go wrong again because of what was remembered.
+        if (error !== undefined) this.#sessions.delete(servername);
+        done(error, carrier);
+      },
+      () => wrap(socket),
+      () => (socket.alpnProtocol === ALPN_PROTOCOL ? undefined : NO_GODWIT),
+    );
+  }
+
+  listen(target: ListenTarget, handlers: ListenHandlers): Listener {
+    const { checkClient } = this.#options;
+    const server = tls.createServer({
+      ...this.#serverOptions,
+      ...(this.#ticketKeys !== undefined && { ticketKeys: this.#ticketKeys }),
+      ...SOCKET_OPTIONS,
+      ALPNProtocols: [ALPN_PROTOCOL],
+    });
+    this.#servers.add(server);
+    server.on('close', () => this.#servers.delete(server));
+    const refuse = (closed: CarrierClosed, socket: tls.TLSSocket): void => {
+      const { remoteAddress: address, remotePort: port } = socket;
+      handlers.onRefused?.(closed, {
+        ...(address !== undefined && { address }),
+        ...(port !== undefined && { port }),
+      });
+    };
+    server.on('tlsClientError', (error, socket) => refuse(closedBy(error), socket));
+    const acceptable: ListenHandlers = {
+      ...handlers,
+      onCarrier: (carrier) => {
+        const socket = carrier.tls as tls.TLSSocket;
+        const objection = checkClient?.(socket);
+        if (objection === undefined) {
+          handlers.onCarrier(carrier);
+          return;
+        }
+        refuse(objection, socket);
+        carrier.destroy();
+      },
+    };
+    return listenOn(server, 'secureConnection', target, acceptable, wrap);
+  }
+
+  /** 48 bytes: the keys of TLS tickets, which servers of one cluster share so that each resumes what another began. */
+  setTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
+    for (const server of this.#servers) server.setTicketKeys(keys);
+  }
+
+  /** Certificates, keys and lists of revocations for the handshakes to come. Throws what node throws. */
+  setSecureContext(options: tls.SecureContextOptions): void {
+    this.#secureContext = options;
+    for (const server of this.#servers) {
+      server.setSecureContext(this.#serverOptions);
+      if (this.#ticketKeys !== undefined) server.setTicketKeys(this.#ticketKeys);
+    }
+  }
+
+  get #serverOptions(): tls.TlsOptions {
+    return { sessionIdContext: SESSION_ID_CONTEXT, ...this.#options.server, ...this.#secureContext };
+  }
+
+  #remember(servername: string, session: Buffer): void {
+    this.#sessions.delete(servername);
+    this.#sessions.set(servername, session);
+    if (this.#sessions.size > MAX_TLS_SESSIONS)
+      this.#sessions.delete(this.#sessions.keys().next().value as string);
+  }
+}
+
+const NO_GODWIT: CarrierClosed = {
+  code: 'ERR_GODWIT_PROTOCOL',
+  message: `the server did not answer ALPN with ${ALPN_PROTOCOL}: it does not speak Godwit`,
+  reset: false,
+};
+
+function wrap(socket: tls.TLSSocket): SocketCarrier {
+  return new SocketCarrier(
+    socket,
+    new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)),
+    socket,
+  );
+}

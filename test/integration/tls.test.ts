@@ -1,0 +1,245 @@
+/** Sessions over TLS: whom both ends believe, what a move costs, and what happens to clients who are no longer welcome. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import tls from 'node:tls';
+import { test, before } from 'node:test';
+import { KeyRing, connect, type Refusal, type ServerOptions, type ServerSocket, type Socket } from 'godwit';
+import { Authority, type Identity } from './certificates.ts';
+import { startCluster, type Cluster } from './cluster.ts';
+
+let authority: Authority;
+let serverIdentity: Identity;
+let clientIdentity: Identity;
+
+before(async () => {
+  authority = await Authority.create('Test Authority');
+  serverIdentity = await authority.issue('godwit.test');
+  clientIdentity = await authority.issue('client.test');
+});
+
+/** Answers each byte with itself; its state is how many there were. */
+function echo(socket: ServerSocket): void {
+  let count = Number(socket.importState() ?? 0);
+  socket.onExportState(() => String(count));
+  socket.on('error', () => undefined);
+  socket.on('data', (chunk: Buffer) => {
+    count += chunk.byteLength;
+    socket.write(chunk);
+  });
+}
+
+function start(options: Partial<ServerOptions> = {}, tlsOptions: tls.TlsOptions = {}): Promise<Cluster> {
+  return startCluster(3, echo, { ...options, tls: { ...serverIdentity, ca: authority.ca, ...tlsOptions } });
+}
+
+function dial(cluster: Cluster, options: tls.ConnectionOptions = {}): Socket {
+  const socket = connect({ servers: cluster.addresses, tls: { ca: authority.ca, ...options } });
+  return socket;
+}
+
+async function exchange(socket: Socket, text: string): Promise<void> {
+  socket.write(text);
+  let received = '';
+  while (received.length < text.length) received += String((await once(socket, 'data'))[0]);
+  assert.equal(received, text);
+}
+
+/** The socket of the only session at a server; where it came from there may still be one on its way out. */
+function socketAt(cluster: Cluster, name: string): ServerSocket {
+  const [socket] = cluster.servers[Number(name.slice(1))]?.sessions ?? [];
+  assert.ok(socket !== undefined, `no session at ${name}`);
+  return socket;
+}
+
+async function failureOf(socket: Socket): Promise<string | undefined> {
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
+  return error.code;
+}
+
+test('a session over TLS moves, resumes the TLS session at its destination, and looks like a TLS socket', async () => {
+  await using cluster = await start();
+  const socket = dial(cluster, { servername: 'godwit.test' });
+  await once(socket, 'connect');
+  assert.equal(socket.encrypted, true);
+  assert.equal(socket.authorized, true);
+  assert.equal(socket.alpnProtocol, 'godwit/1');
+  assert.equal(socket.getPeerCertificate()?.subject.CN, 'godwit.test');
+  assert.equal(socket.isSessionReused(), false);
+  await exchange(socket, 'before');
+  const at = cluster.socketOf(socket.sessionId);
+  assert.equal(at.encrypted, true);
+  assert.equal(at.servername, 'godwit.test');
+  for (const to of ['s1', 's2', 's0']) {
+    await socket.migrate({ to });
+    assert.equal(socket.currentServer?.name, to);
+    await exchange(socket, `after the move to ${to}`);
+    assert.equal(socket.isSessionReused(), true, `the handshake with ${to} was a full one`);
+    assert.equal(socketAt(cluster, to).isSessionReused(), true);
+  }
+  socket.destroy();
+});
+
+test('a client believes no server of another authority, nor one of another name', async () => {
+  await using cluster = await start();
+  const stranger = await Authority.create('Another Authority');
+  assert.equal(await failureOf(dial(cluster, { ca: stranger.ca })), 'SELF_SIGNED_CERT_IN_CHAIN');
+  assert.equal(await failureOf(dial(cluster, { servername: 'other.test' })), 'ERR_TLS_CERT_ALTNAME_INVALID');
+});
+
+test('the session secret is bound to the TLS connection: who relays OPEN between two of them gets no session', async () => {
+  await using cluster = await start();
+  const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
+  // A relay with a certificate that the client was talked into believing.
+  const relay = tls.createServer({ ...serverIdentity, ALPNProtocols: ['godwit/1'] }, (inner) => {
+    const outer = tls.connect({ host, port: Number(port), ca: authority.ca, ALPNProtocols: ['godwit/1'] });
+    inner.pipe(outer).pipe(inner);
+    for (const each of [inner, outer]) each.on('error', () => undefined);
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  const { port: relayPort } = relay.address() as { port: number };
+  const socket = connect({ port: relayPort, host: '127.0.0.1', tls: { ca: authority.ca } });
+  assert.equal(await failureOf(socket), 'ERR_GODWIT_UNAUTHENTICATED');
+  relay.close();
+});
+
+test('a plain client, and one of another protocol, are refused by name; sessions go on', async () => {
+  await using cluster = await start();
+  const socket = dial(cluster);
+  await once(socket, 'connect');
+  const [server] = cluster.servers;
+  const refusals: Refusal[] = [];
+  server?.on('refused', (refusal: Refusal) => refusals.push(refusal));
+  const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
+  const failed = async (start: () => NodeJS.EventEmitter): Promise<void> => {
+    const before = refusals.length;
+    const peer = start();
+    peer.on('error', () => undefined);
+    await new Promise((resolve) => peer.on('close', resolve));
+    while (refusals.length === before) await once(server as NodeJS.EventEmitter, 'refused');
+  };
+  await failed(() => tls.connect({ host, port: Number(port), ca: authority.ca, ALPNProtocols: ['h2'] }));
+  await failed(() => connect({ host, port: Number(port) }));
+  assert.equal(refusals.length >= 2, true);
+  assert.ok(
+    refusals.every(({ code, remoteAddress }) => code.startsWith('ERR_') && remoteAddress !== undefined),
+    JSON.stringify(refusals),
+  );
+  await exchange(socket, 'still here');
+  socket.destroy();
+});
+
+test('a server refuses ALPN-less TLS to a Godwit client in words', async () => {
+  const plain = tls.createServer({ ...serverIdentity });
+  plain.on('secureConnection', (peer) => peer.on('error', () => undefined));
+  plain.listen(0, '127.0.0.1');
+  await once(plain, 'listening');
+  const { port } = plain.address() as { port: number };
+  const socket = connect({ port, host: '127.0.0.1', tls: { ca: authority.ca } });
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ERR_GODWIT_PROTOCOL');
+  assert.match(error.message, /ALPN/);
+  plain.close();
+});
+
+test("with mutual TLS the application has the client's certificate, after a move as well", async () => {
+  await using cluster = await start({}, { requestCert: true });
+  const socket = dial(cluster, clientIdentity);
+  await once(socket, 'connect');
+  await exchange(socket, 'hello');
+  assert.equal(cluster.socketOf(socket.sessionId).getPeerCertificate()?.subject.CN, 'client.test');
+  await socket.migrate({ to: 's1' });
+  await exchange(socket, 'again');
+  const moved = socketAt(cluster, 's1');
+  assert.equal(moved.getPeerCertificate()?.subject.CN, 'client.test');
+  assert.equal(moved.authorized, true);
+  socket.destroy();
+});
+
+for (const { what, spoil, reason } of [
+  {
+    what: 'revoked',
+    spoil: async () => ({ ca: authority.ca, crl: await authority.revoke([clientIdentity]) }),
+    reason: /revoked/,
+  },
+  {
+    what: 'of an authority that is no longer trusted',
+    spoil: async () => ({ ca: (await Authority.create('Successor')).ca }),
+    reason: /no authority/,
+  },
+  {
+    what: 'on a list of revocations that is out of date',
+    spoil: async () => ({ ca: authority.ca, crl: await authority.revoke([], new Date(Date.now() - 1000)) }),
+    reason: /out of date/,
+  },
+]) {
+  test(`a client whose certificate is ${what} by now comes in nowhere, though its TLS session could be resumed`, async () => {
+    await using cluster = await start({}, { requestCert: true });
+    const socket = dial(cluster, clientIdentity);
+    await once(socket, 'connect');
+    await exchange(socket, 'welcome');
+    const context = await spoil();
+    const refusals: Refusal[] = [];
+    for (const server of cluster.servers) {
+      server.setSecureContext({ ...serverIdentity, ...context });
+      server.on('refused', (refusal: Refusal) => refusals.push(refusal));
+    }
+    await assert.rejects(socket.migrate({ to: 's1' }), { code: 'ERR_GODWIT_MIGRATION_FAILED' });
+    assert.ok(
+      refusals.some(({ code, message }) => code === 'ERR_GODWIT_CERTIFICATE_REJECTED' && reason.test(message)),
+      JSON.stringify(refusals),
+    );
+    // It lives on where it is: nobody took it away.
+    await exchange(socket, 'still there');
+    assert.equal(socket.currentServer?.name, 's0');
+    socket.destroy();
+  });
+}
+
+test('node:http serves and asks over TLS, and sees that it is encrypted', async () => {
+  const web = http.createServer((request, response) => {
+    const { encrypted } = request.socket as unknown as Socket;
+    response.end(`${request.url} ${String(encrypted)}`);
+  });
+  await using cluster = await startCluster(1, (socket) => void web.emit('connection', socket), {
+    tls: { ...serverIdentity },
+  });
+  const agent = new http.Agent();
+  agent.createConnection = () => dial(cluster) as never;
+  const request = http.get({ agent, path: '/secure', host: 'localhost' });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  let body = '';
+  for await (const chunk of response) body += String(chunk);
+  assert.equal(body, '/secure true');
+  agent.destroy();
+});
+
+test('new certificates keep the ticket keys, new keys of the cluster do not: then the next handshake is a full one', async () => {
+  const ring = new KeyRing(KeyRing.generateKey());
+  await using cluster = await start({ keys: ring });
+  // A standby would have made its handshake before the keys changed.
+  const socket = connect({
+    servers: cluster.addresses,
+    standby: false,
+    tls: { ca: authority.ca, servername: 'godwit.test' },
+  });
+  await once(socket, 'connect');
+  // By then the ticket of the TLS session has come, too.
+  await exchange(socket, 'zero');
+  await socket.migrate({ to: 's1' });
+  await exchange(socket, 'one');
+  assert.equal(socket.isSessionReused(), true);
+  for (const server of cluster.servers) server.setSecureContext({ ...serverIdentity });
+  await socket.migrate({ to: 's2' });
+  await exchange(socket, 'two');
+  assert.equal(socket.isSessionReused(), true);
+  ring.rotate(KeyRing.generateKey());
+  await socket.migrate({ to: 's0' });
+  await exchange(socket, 'three');
+  assert.equal(socket.isSessionReused(), false);
+  await socket.migrate({ to: 's1' });
+  await exchange(socket, 'four');
+  assert.equal(socket.isSessionReused(), true);
+  socket.destroy();
+});
