@@ -87,12 +87,15 @@ export class Authority {
       entries: identities.map(({ serial }) => ({ serialNumber: serial, revocationDate: new Date() })),
     });
     // OpenSSL's label for it.
-    return list.toString('pem').replaceAll('BEGIN CRL', 'BEGIN X509 CRL').replaceAll('END CRL', 'END X509 CRL');
+    return list
+      .toString('pem')
+      .replaceAll('BEGIN CRL', 'BEGIN X509 CRL')
+      .replaceAll('END CRL', 'END X509 CRL');
   }
 }
 
 function makeKeys(): Promise<KeyPair> {
-  return crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<KeyPair>;
+  return crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 }
 
 function datesOf({ from, to }: Validity): { notBefore: Date; notAfter: Date } {

@@ -219,8 +219,9 @@ function citationsOf(text: string): string[] {
   );
 }
 
+/** A prefix of codes, as types name it, is none of them. */
 function codesIn(text: string): string[] {
-  return [...new Set([...text.matchAll(/ERR_GODWIT_[A-Z_]*[A-Z]/g)].map(([code]) => code))].sort();
+  return [...new Set([...text.matchAll(/ERR_GODWIT_[A-Z_]*[A-Z](?!_\$)\b/g)].map(([code]) => code))].sort();
 }
 
 function sectionOf(text: string, chapter: number): string {

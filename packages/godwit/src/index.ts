@@ -91,6 +91,8 @@ export {
   type Hold,
 } from './server/server-socket.ts';
 export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server.ts';
+export type { AuthorizationAnswer, AuthorizationRequest, Authorize } from './server/authorization.ts';
+export type { ServerTlsOptions } from './server/server-tls.ts';
 export type { ServerOptions } from './server/server-options.ts';
 export type { GateLimits } from './server/preface-gate.ts';
 export type { DrainOptions } from './server/drain.ts';

@@ -13,7 +13,15 @@ import {
   type Listener,
   type Transport,
 } from './carrier.ts';
-import { SOCKET_OPTIONS, SocketCarrier, definedIn, failLater, listenOn, tellSteps, watchDial } from './tcp.ts';
+import {
+  SOCKET_OPTIONS,
+  SocketCarrier,
+  definedIn,
+  failLater,
+  listenOn,
+  tellSteps,
+  watchDial,
+} from './tcp.ts';
 
 /** Protocol name in ALPN (RFC 7301). */
 export const ALPN_PROTOCOL = 'godwit/1';

@@ -68,6 +68,11 @@ export class NodeCrypto {
       return { keyId: id, masked: mask(secret, id, key) };
     },
     unmaskTriggerKey: ({ secret, keyId, masked }) => ({ key: mask(secret, keyId, masked) }),
+    authorize: () => {
+      throw new Error(
+        'the application authorizes, not cryptography: a node asks only where there is such a hook',
+      );
+    },
     triggerMac: ({ sessionId, data }) => ({
       mac: computeMac(this.#triggerKey(sessionId).key, 'trigger', data),
     }),

@@ -3,6 +3,7 @@ import { formatAddress } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
+import type { CryptoEvent } from '../session/crypto.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
 import {
   ServerNode,
@@ -17,6 +18,7 @@ import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import { FrameDecoder, WireCode, type PeerFrame, type ServerAddress } from '../wire/index.ts';
+import type { Authorization } from './authorization.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { ServerSessionPort } from './session-port.ts';
 
@@ -34,6 +36,7 @@ export interface NodeSettings {
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
   readonly canRestore: ((schema: number) => boolean) | undefined;
+  readonly authorization: Authorization;
 }
 
 export interface NodeHooks {
@@ -70,6 +73,7 @@ export class NodeDriver {
     this.#node = new ServerNode({
       ...settings,
       servers: [this.address],
+      authorizes: settings.authorization.isNeeded,
       keyShare: () => this.#crypto.keyShare(),
       random,
       crc32,
@@ -213,7 +217,7 @@ export class NodeDriver {
   #handleEvent(event: ServerEvent): void {
     switch (event.type) {
       case 'crypto':
-        this.#node.handleCrypto(now(), event.id, this.#crypto.execute(event.request));
+        this.#answer(event);
         return;
       case 'authenticated':
         this.#driver.authenticated(event.carrierId);
@@ -237,6 +241,19 @@ export class NodeDriver {
         if (entry !== undefined) this.#handleSessionEvent(entry, event);
       }
     }
+  }
+
+  #answer({ id, request }: CryptoEvent): void {
+    if (request.op !== 'authorize') {
+      this.#node.handleCrypto(now(), id, this.#crypto.execute(request));
+      return;
+    }
+    let isLate = false;
+    this.#settings.authorization.decide(request, this.#driver.carrier(request.carrierId), (verdict) => {
+      this.#node.handleCrypto(now(), id, verdict);
+      if (isLate) this.#driver.settle();
+    });
+    isLate = true;
   }
 
   #handleSessionEvent(entry: Entry, event: Extract<ServerEvent, { readonly session: ServerSession }>): void {

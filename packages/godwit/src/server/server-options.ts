@@ -16,6 +16,7 @@ import { readServer } from '../socket/connect-options.ts';
 import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
+import { Authorization, type Authorize } from './authorization.ts';
 import { ServerTls, type ServerTlsOptions } from './server-tls.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
 
@@ -51,6 +52,11 @@ export interface ServerOptions {
   readonly schema?: number;
   /** Which versions `importState` can read. Default: only `schema`. */
   readonly canRestore?: (schema: number) => boolean;
+  /**
+   * Whether a client may begin a session here, or bring one. Asked before anything is made or fetched for it, and again for
+   * each migration. Default: whoever has a valid ticket, or opens one.
+   */
+  readonly authorize?: Authorize;
   /** Default false: a socket ends its side when the client has ended its own. */
   readonly allowHalfOpen?: boolean;
   /** Sockets start paused. Default false. */
@@ -87,6 +93,7 @@ export interface ServerSettings {
   readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
   readonly schema: number;
   readonly canRestore: ((schema: number) => boolean) | undefined;
+  readonly authorization: Authorization;
   readonly pauseOnConnect: boolean;
   readonly socket: Pick<
     ServerOptions,
@@ -110,6 +117,7 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   advertise: 'godwit',
   schema: 'godwit',
   canRestore: 'godwit',
+  authorize: 'godwit',
   limits: 'godwit',
   timers: 'godwit',
   tls: 'godwit',
@@ -157,6 +165,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     advertise: readAdvertise(options.advertise),
     schema,
     canRestore: options.canRestore,
+    authorization: new Authorization(service, tls, checkAuthorize(options.authorize)),
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
     blockList: options.blockList,
@@ -179,6 +188,15 @@ function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: Se
 function checkMembers(members: MembersOption): MembersOption {
   new Members(members, { self: () => ({ name: '', host: '', port: 0 }), onChange: () => undefined }).close();
   return members;
+}
+
+function checkAuthorize(authorize: unknown): Authorize | undefined {
+  if (authorize === undefined || typeof authorize === 'function') return authorize as Authorize | undefined;
+  throw argumentError(
+    TypeError,
+    'ERR_INVALID_ARG_TYPE',
+    'The "options.authorize" property must be of type function.',
+  );
 }
 
 function readAdvertise(advertise: ServerOptions['advertise']): ServerSettings['advertise'] {

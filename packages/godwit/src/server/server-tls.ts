@@ -33,6 +33,11 @@ export class ServerTls {
     });
   }
 
+  /** Clients without a good certificate are turned away. */
+  get demandsCertificates(): boolean {
+    return this.#clients !== undefined;
+  }
+
   /** Why the client at the other end may not begin or take up a session now; undefined when it may. */
   objectionTo(socket: TLSSocket): CarrierClosed | undefined {
     // tidy-allow: certificates expire by the calendar

@@ -14,7 +14,6 @@ export interface ReadyCarrier {
   readonly exporter?: Uint8Array | undefined;
 }
 
-
 export interface Challenge {
   readonly serverName: string;
   readonly nonce: Uint8Array;

@@ -21,6 +21,13 @@ export type MacLabel =
   | 'frozen'
   | 'trigger';
 
+/** Why a client is turned away. */
+export interface Denial {
+  readonly message: string;
+  /** Another server may decide otherwise. */
+  readonly tryElsewhere: boolean;
+}
+
 interface Operations {
   /** Session secret from an X25519 agreement: HKDF-SHA-256 (shared, salt, `godwit/1 session` ‖ sessionId), 32 bytes. */
   agree: {
@@ -53,6 +60,14 @@ interface Operations {
   unmaskTriggerKey: {
     request: { secret: Uint8Array; keyId: Uint8Array; masked: Uint8Array };
     result: { key: Uint8Array };
+  };
+  /**
+   * Server: may this client begin, or take up, a session here? Asked of the application, before anything is made or fetched
+   * for it (`ServerNodeConfig.authorizes`).
+   */
+  authorize: {
+    request: { kind: 'open' | 'migrate'; carrierId: number; sessionId: Uint8Array };
+    result: { denied: Denial | undefined };
   };
   /** Server: MAC of a TRIGGER for any session of the cluster, under its trigger key. */
   triggerMac: {

@@ -14,6 +14,7 @@ import {
   encodeFrame,
   encodePayload,
   encodePeerFrame,
+  encodeRefusal,
   equalBytes,
   framePayload,
   macedPart,
@@ -29,7 +30,7 @@ import type { ServerEvent } from './server-events.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import { Pulls } from './pulls.ts';
 import { anotherSession, displaceRival } from './rival.ts';
-import { checkTicketRestores, lostBytes, restoreStreams } from './restore-rules.ts';
+import { checkService, checkTicketRestores, lostBytes, restoreStreams } from './restore-rules.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import type { SnapshotPoint } from './server-streams.ts';
 import { PendingAttach, type Farewell } from './pending-attach.ts';
@@ -145,10 +146,31 @@ export class Destination {
       if (!this.#isCurrent(attach)) return;
       this.#host.setBusy(attach.carrierId, false);
       this.#guarded(attach, () => {
-        if (ok) then();
-        else otherwise();
+        if (!ok) otherwise();
+        else this.#authorize(attach, then);
       });
     });
+  }
+
+  /** The client is who it says it is: would the application have it? It is not asked of a session that is here, in-band. */
+  #authorize(attach: PendingAttach, then: () => void): void {
+    const { carrierId, id } = attach;
+    if (this.#host.config.authorizes !== true || this.#host.findSession(id)?.carrierId === carrierId) {
+      then();
+      return;
+    }
+    this.#host.setBusy(carrierId, true);
+    this.#host.crypto.ask(
+      { op: 'authorize', kind: 'migrate', carrierId, sessionId: attach.sessionId },
+      ({ denied }) => {
+        if (!this.#isCurrent(attach)) return;
+        this.#host.setBusy(carrierId, false);
+        this.#guarded(attach, () => {
+          if (denied) throw new ProtocolError(WireCode.Denied, denied.message, denied.tryElsewhere);
+          then();
+        });
+      },
+    );
   }
 
   /** The session, or a leftover of it, is on this server. */
@@ -206,10 +228,7 @@ export class Destination {
       return;
     }
     displaceRival(here, head);
-    if (head.service !== config.service || migrate.service !== config.service)
-      throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
-    if (head.delivery !== config.delivery)
-      throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
+    checkService(config, migrate, head);
     const stone = tombstones.get(attach.id, now);
     // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
     if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
@@ -432,18 +451,9 @@ export class Destination {
 
   #refuse(attach: PendingAttach, error: ProtocolError): void {
     this.#drop(attach);
-    const frame = encodeFrame('refuse', {
-      epoch: attach.migrate.epoch,
-      code: error.wireCode,
-      tryElsewhere: error.tryElsewhere,
-      message: error.message,
-    });
-    this.#host.emit({
-      type: 'refused',
-      carrierId: attach.carrierId,
-      failure: { code: error.code, message: error.message },
-    });
-    this.#host.hangUp(attach.carrierId, [frame]);
+    const { carrierId, migrate } = attach;
+    this.#host.emit({ type: 'refused', carrierId, failure: { code: error.code, message: error.message } });
+    this.#host.hangUp(carrierId, [encodeRefusal(migrate.epoch, error)]);
   }
 
   #guarded(attach: PendingAttach, action: () => void): void {
@@ -459,12 +469,6 @@ export class Destination {
     return this.#byCarrier.get(attach.carrierId) === attach;
   }
 
-  #settle(attach: PendingAttach): void {
-    this.#pulls.end(attach);
-    this.#byCarrier.delete(attach.carrierId);
-    if (this.#bySession.get(attach.id) === attach) this.#bySession.delete(attach.id);
-  }
-
   /** Nothing but the attach itself is forgotten: who made it may have proved nothing (invariant I8). */
   #drop(attach: PendingAttach): void {
     const asked = attach.pull ?? attach.farewell;
@@ -474,6 +478,12 @@ export class Destination {
         encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
       );
     this.#settle(attach);
+  }
+
+  #settle(attach: PendingAttach): void {
+    this.#pulls.end(attach);
+    this.#byCarrier.delete(attach.carrierId);
+    if (this.#bySession.get(attach.id) === attach) this.#bySession.delete(attach.id);
   }
 
   /** The carrier of an attach that was not answered yet is gone. */

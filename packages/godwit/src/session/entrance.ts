@@ -68,6 +68,22 @@ export class Entrance {
       throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
     this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
+    if (this.#host.config.authorizes !== true) {
+      this.#agree(carrier, open);
+      return;
+    }
+    this.#host.crypto.ask(
+      { op: 'authorize', kind: 'open', carrierId: carrier.id, sessionId: open.sessionId },
+      ({ denied }) => {
+        if (!this.#host.isCurrent(carrier)) return;
+        if (denied)
+          this.#host.refuse(carrier, new ProtocolError(WireCode.Denied, denied.message, denied.tryElsewhere));
+        else this.#agree(carrier, open);
+      },
+    );
+  }
+
+  #agree(carrier: ServerCarrier, open: Frame<'open'>): void {
     const keyShare = this.#host.config.keyShare();
     const nonce = this.#host.config.random(NONCE_BYTES);
     const salt = concatBytes([open.nonce, nonce, carrier.exporter]);

@@ -10,6 +10,14 @@ export function canRestore(config: ServerNodeConfig, schema: number): boolean {
   return config.canRestore ? config.canRestore(schema) : schema === config.schema;
 }
 
+/** Throws `ProtocolError` (WrongService) when the session is of another service, or of the other delivery mode. */
+export function checkService(config: ServerNodeConfig, migrate: Frame<'migrate'>, head: TicketHead): void {
+  if (head.service !== config.service || migrate.service !== config.service)
+    throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
+  if (head.delivery !== config.delivery)
+    throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
+}
+
 /**
  * Throws `ProtocolError` when the ticket can't restore what the client says it holds: SchemaMismatch, StalePoint,
  * Unprotected, or Protocol where the client contradicts itself.

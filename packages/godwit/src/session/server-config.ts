@@ -23,6 +23,8 @@ export interface ServerNodeConfig {
   readonly wallClock: () => number;
   /** Every member of the cluster that clients may be sent to, this one included. */
   readonly servers: readonly ServerAddress[];
+  /** Whether the application is asked before a client begins, or takes up, a session. Default false. */
+  readonly authorizes?: boolean | undefined;
   /** Whether the application can read a state of that schema version. Default: only its own. */
   readonly canRestore?: ((schema: number) => boolean) | undefined;
 }

@@ -12,6 +12,7 @@ import {
   WireCode,
   encodeFrame,
   encodePeerFrame,
+  encodeRefusal,
   toHex,
   type PeerFrame,
   type ServerAddress,
@@ -386,14 +387,7 @@ export class ServerNode {
       carrierId: carrier.id,
       failure: { code: error.code, message: error.message },
     });
-    this.#hangUp(carrier.id, [
-      encodeFrame('refuse', {
-        epoch: 0,
-        code: error.wireCode,
-        tryElsewhere: error.tryElsewhere,
-        message: error.message,
-      }),
-    ]);
+    this.#hangUp(carrier.id, [encodeRefusal(0, error)]);
   }
 
   // --- sessions ------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ const OVERTAKING_TYPES: ReadonlySet<number> = new Set([
 ]);
 
 export class TappedCarrier implements Carrier {
+  readonly tls = undefined;
   readonly #carrier: MemoryCarrier;
   readonly #wire: Wire;
   readonly #fromServer = new FrameScanner('server');

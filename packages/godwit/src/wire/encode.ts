@@ -1,5 +1,6 @@
 /** Frames to bytes (protocol.md §4). */
 import { concatBytes } from './bytes.ts';
+import type { ProtocolError } from './codes.ts';
 import { MAC_BYTES, type FrameDefinition } from './definition.ts';
 import { frames, type FrameName, type FrameValue } from './frames.ts';
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from './limits.ts';
@@ -36,6 +37,12 @@ export function encodeHeader(type: number, length: number): Uint8Array {
   const header = new Uint8Array(HEADER_BYTES);
   writeHeader(header, type, length);
   return header;
+}
+
+/** REFUSE for what went wrong; `epoch` is that of the MIGRATE, 0 without one. */
+export function encodeRefusal(epoch: number, error: ProtocolError): Uint8Array {
+  const { wireCode: code, tryElsewhere, message } = error;
+  return encodeFrame('refuse', { epoch, code, tryElsewhere, message });
 }
 
 /** The part of a MACed payload that the MAC covers: all but the MAC, which comes last. */
