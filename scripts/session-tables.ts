@@ -29,6 +29,7 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['session/session-transfer.ts', 'MAX_TAIL_FACTOR'],
   ['session/vital-signs.ts', 'ACTIVE_MS'],
   ['session/vital-signs.ts', 'PROBE_ACTIVE_MS'],
+  ['session/vital-signs.ts', 'REFRESH_ACTIVE_MS'],
   ['crypto/key-ring.ts', 'MAX_KEYS'],
   ['crypto/key-agreement.ts', 'PAIR_LIFETIME_MS'],
   ['crypto/key-agreement.ts', 'PAIR_USES'],

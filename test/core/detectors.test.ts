@@ -66,3 +66,53 @@ test('round trips above the limit of the ping detector move the session, as ofte
   );
   scenario.finishExactly();
 });
+
+/** A client that writes a little every 50 ms, for so long. */
+function chat(scenario: Scenario, forMs: number): void {
+  for (const end = scenario.world.now + forMs; scenario.world.now < end;) {
+    scenario.client.write(pattern(100, 9));
+    scenario.world.run(50);
+  }
+}
+
+test('a path that was slow at first, and is fast by now, is measured again while bytes move', () => {
+  let latencyMs = 400;
+  const scenario = new Scenario({
+    length: 1000,
+    servers: ['a', 'b'],
+    world: { latencyOf: () => latencyMs },
+  });
+  scenario.untilReceived(1000);
+  chat(scenario, 3000);
+  latencyMs = 5;
+  chat(scenario, 20_000);
+  assert.equal(scenario.client.migrations.length, 0);
+  assert.ok(
+    (scenario.client.session.roundTripMs ?? Infinity) < 60,
+    `${scenario.client.session.roundTripMs} ms`,
+  );
+  scenario.origin.suspend();
+  const at = scenario.world.now;
+  scenario.client.write(pattern(100, 9));
+  scenario.untilMigrated(1);
+  assert.equal(scenario.client.migrations[0]?.cause, 'stall');
+  // A second until it is a stall, another until the destination gives the origin up, and half for an answer to DETACH.
+  assert.ok(scenario.world.now - at < 3000, `after ${scenario.world.now - at} ms`);
+});
+
+test('the round trip to a former server says nothing of the present one', () => {
+  const scenario = new Scenario({
+    length: 1000,
+    servers: ['a', 'b'],
+    world: { latencyOf: (from, to) => (from === 'a' || to === 'a' ? 300 : 5) },
+  });
+  scenario.untilReceived(1000);
+  chat(scenario, 3000);
+  scenario.trigger('b');
+  scenario.untilMigrated(1);
+  chat(scenario, 500);
+  assert.ok(
+    (scenario.client.session.roundTripMs ?? Infinity) < 60,
+    `${scenario.client.session.roundTripMs} ms`,
+  );
+});

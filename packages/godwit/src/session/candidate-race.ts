@@ -12,6 +12,8 @@ export interface ReadyCarrier {
   challenge: Challenge | undefined;
   /** TLS exporter of the carrier, where it has one. */
   readonly exporter?: Uint8Array | undefined;
+  /** Its challenge may be old news, from before the path died: a PONG has to come first. */
+  mustProve: boolean;
 }
 
 export interface Challenge {
@@ -24,6 +26,13 @@ export function challengeOf(frame: Frame<'challenge'>): Challenge {
   if (frame.version !== PROTOCOL_VERSION)
     throw new ProtocolError(WireCode.Version, `the server goes on in version ${frame.version}`);
   return { serverName: frame.serverName, nonce: frame.nonce };
+}
+
+export interface RaceOptions {
+  readonly staggerMs: number;
+  readonly order: readonly Candidate[];
+  /** What broke may be the path of this client, and its standbys with it. */
+  readonly standbysMustProve?: boolean;
 }
 
 export interface RaceHost {
@@ -40,16 +49,18 @@ export function sameAddress(a: { host: string; port: number }, b: { host: string
 export class CandidateRace {
   readonly #host: RaceHost;
   readonly #staggerMs: number;
+  readonly #standbysMustProve: boolean;
   #waiting: Candidate[];
   readonly #dials = new Map<number, Candidate>();
   readonly #ready: ReadyCarrier[] = [];
   #nextAt: number | undefined;
   #lastFailure: Failure | undefined;
 
-  constructor(host: RaceHost, staggerMs: number, order: readonly Candidate[]) {
+  constructor(host: RaceHost, options: RaceOptions) {
     this.#host = host;
-    this.#staggerMs = staggerMs;
-    this.#waiting = [...order];
+    this.#staggerMs = options.staggerMs;
+    this.#standbysMustProve = options.standbysMustProve ?? false;
+    this.#waiting = [...options.order];
   }
 
   /** When to dial the next candidate, unless a carrier is being used by then. */
@@ -86,7 +97,8 @@ export class CandidateRace {
     const candidate = this.#dials.get(dialId);
     if (!candidate) return undefined;
     this.#dials.delete(dialId);
-    const ready: ReadyCarrier = { carrierId, candidate, challenge, exporter };
+    const mustProve = this.#standbysMustProve && challenge !== undefined;
+    const ready: ReadyCarrier = { carrierId, candidate, challenge, exporter, mustProve };
     this.#ready.push(ready);
     return ready;
   }
@@ -116,9 +128,9 @@ export class CandidateRace {
     this.#lastFailure = failure;
   }
 
-  /** Takes the first carrier that is ready: with its challenge, or any when `early`. */
+  /** Takes the first carrier that is ready: alive, and with its challenge, or any when `early`. */
   take(early: boolean): ReadyCarrier | undefined {
-    const at = this.#ready.findIndex((ready) => early || ready.challenge !== undefined);
+    const at = this.#ready.findIndex((ready) => early || (ready.challenge !== undefined && !ready.mustProve));
     if (at < 0) return undefined;
     return this.#ready.splice(at, 1)[0];
   }
@@ -126,6 +138,18 @@ export class CandidateRace {
   /** Puts a candidate in front again, e.g. after its server asked for another kind of attach. */
   again(candidate: Candidate): void {
     this.#waiting.unshift(candidate);
+  }
+
+  /** More candidates, behind those that wait. */
+  add(candidates: readonly Candidate[]): void {
+    const known = [
+      ...this.#waiting,
+      ...this.#dials.values(),
+      ...this.#ready.map(({ candidate }) => candidate),
+    ];
+    this.#waiting.push(
+      ...candidates.filter((candidate) => !known.some((other) => sameAddress(other, candidate))),
+    );
   }
 
   /** Gives up all dials and closes all carriers that are not in use. */

@@ -1,6 +1,5 @@
 /** One migration, from the decision to the ACCEPT (protocol.md §10.4): its candidates, and the MIGRATE that is out. */
-import type { OriginState } from '../wire/index.ts';
-import { CAUSE_NAME, type Cause } from '../wire/index.ts';
+import { CAUSE_NAME, Cause, OriginState } from '../wire/index.ts';
 import { CandidateRace, sameAddress, type ReadyCarrier, type RaceHost } from './candidate-race.ts';
 import type { Candidate, Failure } from './client-events.ts';
 
@@ -12,6 +11,8 @@ export interface Outstanding {
   /** Sent on the session's own carrier, to take it back. */
   readonly inBand: boolean;
   readonly sentAt: number;
+  /** Its server said something. */
+  heard: boolean;
   /** PROGRESS frames that still extend its deadline. */
   extensionsLeft: number;
 }
@@ -28,6 +29,8 @@ export class Attempt {
   mustSucceed: boolean;
   originState: OriginState;
   race: CandidateRace;
+  readonly #host: RaceHost;
+  readonly #staggerMs: number;
   outstanding: Outstanding | undefined;
   /** REFUSE OriginUnreachable came; the answer to DETACH decides how to go on with this candidate. */
   detaching: Candidate | undefined;
@@ -53,6 +56,8 @@ export class Attempt {
     staggerMs: number;
     order: readonly Candidate[];
   }) {
+    this.#host = options.host;
+    this.#staggerMs = options.staggerMs;
     this.cause = options.cause;
     this.from = options.from;
     this.target = options.target;
@@ -60,7 +65,31 @@ export class Attempt {
     this.detectMs = options.detectMs;
     this.mustSucceed = options.mustSucceed;
     this.originState = options.originState;
-    this.race = new CandidateRace(options.host, options.staggerMs, options.order);
+    this.race = new CandidateRace(options.host, {
+      staggerMs: options.staggerMs,
+      order: options.order,
+      standbysMustProve: this.#pathMayBeDead,
+    });
+  }
+
+  /** Nothing is delivered while it lasts. */
+  get isUrgent(): boolean {
+    return this.mustSucceed || this.cause === Cause.Stall;
+  }
+
+  /** Nobody said that the server is gone: it, or whatever lies between, is silent. */
+  get #pathMayBeDead(): boolean {
+    return this.isUrgent && this.originState !== OriginState.Dead;
+  }
+
+  /** Asks candidates anew, in this order. */
+  raceAgain(order: readonly Candidate[]): void {
+    this.race.end();
+    this.race = new CandidateRace(this.#host, {
+      staggerMs: this.#staggerMs,
+      order,
+      standbysMustProve: this.#pathMayBeDead,
+    });
   }
 
   get causeName(): (typeof CAUSE_NAME)[number] {
@@ -81,6 +110,7 @@ export class Attempt {
       attachId,
       inBand,
       sentAt: now,
+      heard: false,
       extensionsLeft: MAX_EXTENSIONS,
     };
     return this.outstanding;

@@ -19,7 +19,7 @@ import {
   withMac,
   type Frame,
 } from '../wire/index.ts';
-import { CandidateRace, sameAddress, type ReadyCarrier } from './candidate-race.ts';
+import { sameAddress, type ReadyCarrier } from './candidate-race.ts';
 import { Attempt, orderCandidates, type Outstanding } from './client-attempt.ts';
 import type { ClientCore } from './client-core.ts';
 import type { Candidate, CarrierFailure, Failure } from './client-events.ts';
@@ -27,6 +27,12 @@ import { assert } from './state-table.ts';
 
 /** ACCEPTs in one migration that the client may find out of date by the time they come, before it asks elsewhere. */
 const MAX_OBJECTIONS = 3;
+
+/** A server that was asked gets at least so many round trips for its first word. */
+const PATIENCE_ROUND_TRIPS = 4;
+
+/** Detectors leave a session in peace for so long after a migration, in ms; twice as long for each other recent one. */
+const BUDGET_PAUSE_MS = 250;
 
 export class Migration {
   readonly #core: ClientCore;
@@ -96,13 +102,17 @@ export class Migration {
     return planned && order.length > 1 ? order.filter((candidate) => !sameAddress(candidate, from)) : order;
   }
 
-  /** Hysteresis: detectors may move a session only so often, and each time they wait longer. */
-  withinBudget(now: number): boolean {
+  /**
+   * Hysteresis: detectors may move a session only so often, and each time they wait longer. A stall may always end, after
+   * the longest of these pauses: where nothing is heard there is nothing to lose by moving.
+   */
+  withinBudget(now: number, cause: Cause): boolean {
+    const { migrationBudget } = this.#core.config.limits;
     this.#times = this.#times.filter((at) => now - at < this.#core.config.timers.migrationBudgetMs);
     const recent = this.#times.length;
     const last = this.#times[recent - 1];
-    if (recent >= this.#core.config.limits.migrationBudget) return false;
-    return last === undefined || now - last >= 250 * 2 ** recent;
+    if (recent >= migrationBudget && cause !== Cause.Stall) return false;
+    return last === undefined || now - last >= BUDGET_PAUSE_MS * 2 ** Math.min(recent, migrationBudget);
   }
 
   /** Does whatever can be done next: use a carrier that is ready, or give up, or try again later. */
@@ -153,7 +163,7 @@ export class Migration {
       mac: NO_MAC,
     });
     this.#core.timers.cancel('race');
-    this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
+    this.#core.timers.set('attach', now + this.#patienceMs(attempt));
     const data = [new TextEncoder().encode(challenge.serverName), challenge.nonce, macedPart(payload)];
     this.#core.crypto.ask({ op: 'mac', secret: this.#core.secret, label: 'migrate', data }, ({ mac }) => {
       if (this.#core.attempt?.outstanding !== outstanding) return;
@@ -161,10 +171,25 @@ export class Migration {
     });
   }
 
+  /**
+   * How long to wait for a first word of a server that was asked. Where nothing is delivered meanwhile, others are asked
+   * the sooner; if none of them answers, it was not for their being dead, and all get more time.
+   */
+  #patienceMs(attempt: Attempt): number {
+    const { attachTimeoutMs, attachSilenceMs } = this.#core.config.timers;
+    if (!attempt.isUrgent || attempt.rounds > 0 || attempt.outstanding?.inBand === true)
+      return attachTimeoutMs;
+    return Math.min(
+      attachTimeoutMs,
+      Math.max(attachSilenceMs, PATIENCE_ROUND_TRIPS * (this.#core.vitals.roundTripMs ?? 0)),
+    );
+  }
+
   /** Frames on the carrier of an outstanding attach. Answers false for those that belong to the session itself. */
   handleAttachFrame(now: number, carrierId: number, frame: Frame): boolean {
     const attempt = this.#core.attempt as Attempt;
     const outstanding = attempt.outstanding as Outstanding;
+    outstanding.heard = true;
     switch (frame.frame) {
       case 'progress':
         if (frame.epoch === outstanding.epoch && outstanding.extensionsLeft > 0) {
@@ -173,9 +198,10 @@ export class Migration {
         }
         return true;
       case 'needBody':
-        if (frame.epoch === outstanding.epoch)
-          for (const body of this.#core.streams.bodyFrames(outstanding.epoch))
-            this.#core.queue(carrierId, body);
+        if (frame.epoch !== outstanding.epoch) return true;
+        this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
+        for (const body of this.#core.streams.bodyFrames(outstanding.epoch))
+          this.#core.queue(carrierId, body);
         return true;
       case 'refuse':
         if (frame.epoch !== outstanding.epoch && frame.epoch !== 0) return true;
@@ -212,9 +238,12 @@ export class Migration {
     this.advance(now);
   }
 
-  /** The destination can't reach the origin. If we can, it hands the session to us; if not, our ticket must do. */
+  /**
+   * The destination can't reach the origin. If we can, it hands the session to us; if not, our ticket must do. An origin
+   * that stalls would not answer us either.
+   */
   #originUnreachable(now: number, attempt: Attempt, candidate: Candidate): void {
-    if (!this.#core.attachment || attempt.mustSucceed || !this.#core.secret) {
+    if (!this.#core.attachment || attempt.isUrgent || !this.#core.secret) {
       attempt.originState = OriginState.Dead;
       attempt.race.again(candidate);
       attempt.race.advance(now);
@@ -364,7 +393,12 @@ export class Migration {
     this.#sendMigrate(
       now,
       attempt,
-      { carrierId: attachment.carrierId, candidate: attachment.server, challenge: attachment.challenge },
+      {
+        carrierId: attachment.carrierId,
+        candidate: attachment.server,
+        challenge: attachment.challenge,
+        mustProve: false,
+      },
       true,
     );
   }
@@ -401,25 +435,27 @@ export class Migration {
         attempt.outstanding = undefined;
         this.#core.timers.cancel('attach');
       }
-      if (attempt.race.isExhausted && !attempt.outstanding) this.newRound(now, attempt);
+      this.#widen(now, attempt);
       return;
     }
     this.begin(now, Cause.CarrierLost, undefined, failure.reset ? OriginState.Dead : OriginState.Unknown);
   }
 
+  /** A planned migration has to succeed now: any server will do, and nobody may take his time. */
+  #widen(now: number, attempt: Attempt): void {
+    if (attempt.outstanding) {
+      if (!attempt.outstanding.heard) this.#core.timers.set('attach', now + this.#patienceMs(attempt));
+    } else if (attempt.race.isExhausted) {
+      this.newRound(now, attempt);
+      return;
+    }
+    attempt.race.add(this.#order(attempt.from, undefined, attempt.originState === OriginState.Dead, false));
+    attempt.race.advance(now);
+  }
+
   /** Asks all candidates once more. */
   newRound(now: number, attempt: Attempt): void {
-    attempt.race.end();
-    attempt.race = new CandidateRace(
-      this.#core.raceHost,
-      this.#core.config.timers.raceStaggerMs,
-      this.#order(
-        attempt.from,
-        attempt.rounds === 0 ? attempt.target : undefined,
-        attempt.originState === OriginState.Dead,
-        false,
-      ),
-    );
+    attempt.raceAgain(this.#order(attempt.from, undefined, attempt.originState === OriginState.Dead, false));
     attempt.race.advance(now);
     this.advance(now);
   }

@@ -26,7 +26,10 @@ export class Opening {
   constructor(core: ClientCore, triggers: Triggers, now: number) {
     this.#core = core;
     this.#triggers = triggers;
-    const race = new CandidateRace(core.raceHost, core.config.timers.raceStaggerMs, core.servers);
+    const race = new CandidateRace(core.raceHost, {
+      staggerMs: core.config.timers.raceStaggerMs,
+      order: core.servers,
+    });
     core.opening = {
       race,
       used: undefined,

@@ -22,7 +22,7 @@ import {
   type Delivery,
   type Frame,
 } from '../wire/index.ts';
-import { challengeOf, type Challenge } from './candidate-race.ts';
+import { challengeOf, type Challenge, type ReadyCarrier } from './candidate-race.ts';
 import { ClientCore, type ClientSessionConfig, type Timer } from './client-core.ts';
 import type { Candidate, CarrierFailure, ClientEvent, Failure, Incoming, Transmit } from './client-events.ts';
 import { ClientFrames } from './client-frames.ts';
@@ -189,6 +189,7 @@ export class ClientSession {
       return;
     }
     this.#core.outbox.set(carrierId, []);
+    if (ready.mustProve) this.#core.queue(carrierId, encodeFrame('ping', { token: 0 }));
     this.#advance(now);
   }
 
@@ -278,6 +279,11 @@ export class ClientSession {
       this.#handleChallenge(now, carrierId, frame);
       return;
     }
+    const waiting = this.#core.race?.find(carrierId);
+    if (waiting) {
+      this.#handleEarlyFrame(now, waiting, frame);
+      return;
+    }
     if (this.#core.opening?.used?.carrierId === carrierId) {
       if (frame.frame === 'support') this.#opening.handleSupport(carrierId, frame);
       else if (frame.frame === 'snapshot') this.#core.streams.tickets.accept(frame);
@@ -301,6 +307,18 @@ export class ClientSession {
         `${frame.frame.toUpperCase()} on a carrier that is not attached`,
       );
     this.#frames.handle(now, carrierId, frame);
+  }
+
+  /** On a carrier that is ready, and not used: what it may carry as a standby. */
+  #handleEarlyFrame(now: number, ready: ReadyCarrier, frame: Frame): void {
+    if (frame.frame === 'ping')
+      this.#core.queue(ready.carrierId, encodeFrame('pong', { token: frame.token }));
+    else if (frame.frame !== 'pong')
+      throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before MIGRATE`);
+    else if (ready.mustProve) {
+      ready.mustProve = false;
+      this.#advance(now);
+    }
   }
 
   #handleChallenge(now: number, carrierId: number, frame: Frame<'challenge'>): void {
@@ -407,7 +425,7 @@ export class ClientSession {
     const token = this.#core.vitals.probe(now, this.#core.config.timers, this.#core.streams);
     if (token !== undefined) this.#core.queue(attachment.carrierId, encodeFrame('ping', { token }));
     const cause = this.#core.vitals.check(now, this.#core.streams);
-    if (cause !== undefined && this.#migration.withinBudget(now) && !this.#core.destroyed) {
+    if (cause !== undefined && this.#migration.withinBudget(now, cause) && !this.#core.destroyed) {
       this.#migration.begin(now, cause, undefined, OriginState.Unknown);
       return;
     }

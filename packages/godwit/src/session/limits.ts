@@ -34,6 +34,8 @@ export interface ClientTimers {
   readonly raceStaggerMs: number;
   /** Until OPEN or MIGRATE must be answered, in ms; PROGRESS starts it again, up to three times. Default 3,000. */
   readonly attachTimeoutMs: number;
+  /** Until anything must be heard of a server that was asked while nothing is delivered, the first time round, in ms. Default 1,000. */
+  readonly attachSilenceMs: number;
   /** Until DETACH must be answered, in ms. Default 500. */
   readonly detachTimeoutMs: number;
   /** Without a server for so long, the session ends, in ms. Default 10,000. */
@@ -60,6 +62,7 @@ export const DEFAULT_CLIENT_TIMERS: ClientTimers = {
   dialTimeoutMs: 3000,
   raceStaggerMs: 100,
   attachTimeoutMs: 3000,
+  attachSilenceMs: 1000,
   detachTimeoutMs: 500,
   giveUpTimeoutMs: 10_000,
   giveUpSingleServerMs: 1200,

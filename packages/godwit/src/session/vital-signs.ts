@@ -8,8 +8,10 @@ import type { SendBuffer } from './send-buffer.ts';
 const ACTIVE_MS = 5000;
 /** An active session that hears nothing for so long asks with a PING, in ms. */
 const PROBE_ACTIVE_MS = 250;
-/** Weight of the newest sample in the smoothed round-trip time, as in RFC 6298. */
-const SMOOTHING = 1 / 8;
+/** An active session measures its round trip again after this time, in ms: the path may be slow only for a while. */
+const REFRESH_ACTIVE_MS = 1000;
+/** Weight of the newest sample in the smoothed round-trip time. RFC 6298 gives it less, and has many more of them. */
+const SMOOTHING = 1 / 4;
 
 interface Streams {
   readonly send: SendBuffer;
@@ -24,6 +26,7 @@ interface ProbeTimers {
 export class VitalSignsMonitor {
   readonly #detectors: readonly Detector[];
   readonly #pingIntervalMs: number;
+  readonly #activeIntervalMs: number;
   #lastAliveAt: number;
   #lastActiveAt: number;
   #attachedAt: number;
@@ -34,11 +37,14 @@ export class VitalSignsMonitor {
   #nextToken = 1;
   #smoothed: number | undefined;
   #last: number | undefined;
+  /** No PONG came from the present server yet: what is smoothed is another one's. */
+  #unmeasured = true;
   #asleep = false;
 
   constructor(detectors: readonly Detector[], now: number) {
     this.#detectors = detectors;
     this.#pingIntervalMs = Math.min(...detectors.map((detector) => detector.pingIntervalMs ?? Infinity));
+    this.#activeIntervalMs = Math.min(REFRESH_ACTIVE_MS, this.#pingIntervalMs);
     this.#lastAliveAt = now;
     this.#lastActiveAt = now;
     this.#attachedAt = now;
@@ -58,6 +64,7 @@ export class VitalSignsMonitor {
     this.#lastActiveAt = now;
     this.#waitingSince = undefined;
     this.#ping = undefined;
+    this.#unmeasured = true;
     this.#asleep = false;
     for (const detector of this.#detectors) detector.reset();
   }
@@ -86,7 +93,10 @@ export class VitalSignsMonitor {
     if (this.#ping?.token !== token) return;
     this.#last = now - this.#ping.sentAt;
     this.#smoothed =
-      this.#smoothed === undefined ? this.#last : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
+      this.#smoothed === undefined || this.#unmeasured
+        ? this.#last
+        : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
+    this.#unmeasured = false;
     this.#ping = undefined;
   }
 
@@ -103,8 +113,8 @@ export class VitalSignsMonitor {
     if (this.#ping) return undefined;
     const silentMs = now - this.#lastAliveAt;
     const due =
-      this.#smoothed === undefined ||
-      now - this.#lastPingAt >= this.#pingIntervalMs ||
+      this.#unmeasured ||
+      now - this.#lastPingAt >= (this.#asleep ? this.#pingIntervalMs : this.#activeIntervalMs) ||
       silentMs >= (this.#asleep ? timers.pingIdleMs : PROBE_ACTIVE_MS);
     if (!due) return undefined;
     this.#ping = { token: this.#nextToken, sentAt: now };
