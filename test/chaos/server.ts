@@ -13,6 +13,7 @@ import { SERVICES } from './messages.ts';
 import type { ServerCommand, ServerConfig, ServerMessage, Service } from './messages.ts';
 import { serveRequests } from './request-service.ts';
 import type { RequestServiceOptions } from './request-service.ts';
+import { watchForSpinning } from './spin-watch.ts';
 
 /** Damage that a test of the harness plants, and that the run has to find. */
 export interface Tampering {
@@ -26,6 +27,7 @@ export async function runServer(tampering: Tampering = {}): Promise<void> {
   const keys = [Buffer.from(process.env[KEY_VARIABLE] ?? '', 'hex')];
   const log = logSince(config.startedMs);
   const store = new EffectStore(config.database);
+  watchForSpinning();
   warmUp(chance);
 
   const serve = (service: Service, socket: ServerSocket): void => {
