@@ -452,3 +452,57 @@ test('a RESET and a CLOSE of an earlier attach are void', () => {
   assert.ok(second.find('resetAck'));
   scenario.finishExactly();
 });
+
+test('an in-band MIGRATE that names another origin leaves nothing of its carrier behind', () => {
+  const scenario = new Scenario({ servers: ['a'] });
+  const { world } = scenario;
+  scenario.untilReceived(1);
+  const peer = new RawClient(world, 'a');
+  peer.open();
+  world.run(5);
+  peer.migrate({ origin: 'elsewhere' });
+  world.run(10);
+  assert.equal(peer.closed, true);
+  scenario.finishExactly();
+});
+
+test('a BODY without a byte is refused: a server keeps the pieces until the last', () => {
+  const app = transformApp({ exports: 4096, stateBytes: 20_000 });
+  const scenario = new Scenario({ servers: ['a', 'b'], app, delivery: Delivery.Commit });
+  const { world } = scenario;
+  scenario.untilReceived(1);
+  const peer = new RawClient(world, 'a');
+  peer.open();
+  peer.data(new Uint8Array(5000));
+  world.run(50);
+  const first = peer.frames.find((frame) => frame.frame === 'snapshot' && frame.k > 0);
+  assert.ok(first?.frame === 'snapshot' && first.totalBytes > 16_384);
+  const second = new RawClient(world, 'b', peer.sessionId);
+  second.secret = peer.secret;
+  const { output, k, headBytes, bytes } = first;
+  second.migrate({ head: bytes.subarray(0, headBytes), received: output, newestK: k, originState: 1 });
+  world.run(5);
+  assert.ok(second.find('needBody'));
+  second.frame('body', { epoch: 2, offset: 0, bytes: bytes.subarray(headBytes) });
+  second.frame('body', { epoch: 2, offset: bytes.byteLength - headBytes, bytes: new Uint8Array(0) });
+  world.run(5);
+  assert.equal(second.find('refuse')?.code, WireCode.Protocol);
+  peer.hangUp();
+  scenario.finishExactly();
+});
+
+test('a server that has all the sessions it takes restores none either', () => {
+  const scenario = new Scenario({ servers: ['a', 'b'], server: { limits: { maxSessions: 1 } } });
+  const { world, client } = scenario;
+  const peer = new RawClient(world, 'b');
+  peer.open();
+  assert.ok(peer.find('support'));
+  scenario.untilReceived(1);
+  scenario.trigger('b');
+  world.until(() => client.events.some(({ type }) => type === 'migrationFailed'));
+  const failed = client.events.find((event) => event.type === 'migrationFailed');
+  assert.equal(failed?.failure.code, 'ERR_GODWIT_BUSY');
+  assert.equal(world.server('b').node.sessionCount, 1);
+  peer.hangUp();
+  scenario.finishExactly();
+});

@@ -1,7 +1,7 @@
 /** A server that breaks the rules: the client ends that session with the right code, or leaves that carrier. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
+import { Delivery, NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
 import { RawServer } from '../world/raw-peers.ts';
 import type { VirtualClient } from '../world/virtual-client.ts';
 import { World } from '../world/world.ts';
@@ -95,6 +95,20 @@ const attacks: readonly Attack[] = [
     name: 'a ticket whose head is longer than the whole',
     code: 'ERR_GODWIT_LIMIT_EXCEEDED',
     run: ({ peer }) => peer.frame('snapshot', snapshot({ headBytes: 11 })),
+  },
+  {
+    name: 'a ticket whose head fits into no MIGRATE',
+    code: 'ERR_GODWIT_LIMIT_EXCEEDED',
+    run: ({ peer }) =>
+      peer.frame('snapshot', snapshot({ headBytes: 513, totalBytes: 513, bytes: new Uint8Array(513) })),
+  },
+  {
+    name: 'a piece of a ticket without a byte',
+    code: 'ERR_GODWIT_PROTOCOL',
+    run: ({ peer }) => {
+      peer.frame('snapshot', snapshot({ totalBytes: 15 }));
+      peer.frame('snapshot', snapshot({ totalBytes: 15, offset: 10, bytes: new Uint8Array(0) }));
+    },
   },
   {
     name: 'a second CHALLENGE',
@@ -339,4 +353,48 @@ test('a RESET and a CLOSE of an earlier attach end nothing at the client', () =>
   peer.maced('close', { epoch: 0, final: 0 }, 'close-server');
   world.run(20);
   assert.equal(client.session.state, 'attached');
+});
+
+test('a server that accepts with a hole between the restart point and its output is asked again, and left', () => {
+  const world = new World();
+  const server = new RawServer(world, 'a');
+  const other = new RawServer(world, 'b');
+  server.answer = { delivery: Delivery.Commit };
+  const client = world.connect({ servers: ['a'] });
+  world.until(() => client.session.state === 'attached');
+  assert.ok(server.peer);
+  server.peer.data(new Uint8Array(50)); // staged: no ticket covers it
+  world.run(10);
+  client.do((session, now) => session.migrate(now, { to: { name: 'b', host: 'b', port: 1 }, cause: 4 }));
+  const answered = new Set<unknown>();
+  for (let i = 0; i < 400; i += 1) {
+    world.run(1);
+    for (const carrier of other.carriers) {
+      const migrate = carrier.find('migrate');
+      if (!migrate || answered.has(carrier)) continue;
+      answered.add(carrier);
+      carrier.secret = server.peer.secret;
+      const { epoch, attachId } = migrate;
+      const restart = { restartEpoch: 1, restartK: 0, restartInput: 0, restartOutput: 0 };
+      carrier.maced(
+        'accept',
+        { epoch, attachId, source: 2, ...restart, inputStart: 0, outputStart: 50, credit: 0, delivery: 1 },
+        'accept',
+        { context: [attachId] },
+      );
+    }
+  }
+  assert.ok(answered.size >= 1 && answered.size <= 5, `${answered.size} times`);
+  assert.equal(client.events.filter((event) => event.type === 'migrationFailed').length, 1);
+  assert.equal(client.session.serverName, 'a');
+  assert.equal(client.openCarriers, 1, 'the session has its carrier');
+});
+
+test('a server that answers OPEN with a ticket for what was not sent yet is not opened', () => {
+  const world = new World();
+  const server = new RawServer(world, 'a');
+  server.answer = { ticketOutput: 9 };
+  const client = world.connect({ servers: ['a'], timers: { attachTimeoutMs: 500 } });
+  world.until(() => client.closed !== undefined, 2000);
+  assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_PROTOCOL');
 });

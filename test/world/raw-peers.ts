@@ -4,6 +4,7 @@ import type { MacLabel } from '../../packages/godwit/src/session/index.ts';
 import {
   ATTACH_ID_BYTES,
   DATA_TYPE,
+  Delivery,
   FrameDecoder,
   NONCE_BYTES,
   NO_MAC,
@@ -218,8 +219,14 @@ export class RawServer {
   readonly carriers: RawPeer[] = [];
   readonly #world: World;
   readonly #name: string;
-  /** What to say instead of the right thing: the epochs that answer OPEN, and the version of CHALLENGE. */
-  answer: { readonly ticketEpoch?: number; readonly supportEpoch?: number; readonly version?: number } = {};
+  /** What to say instead of the right thing: in CHALLENGE, ticket 0 and SUPPORT. */
+  answer: {
+    readonly version?: number;
+    readonly ticketEpoch?: number;
+    readonly ticketOutput?: number;
+    readonly supportEpoch?: number;
+    readonly delivery?: Delivery;
+  } = {};
   readonly #crypto = new NodeCrypto({ ring: KeyRing.generate(), now: () => 0 });
 
   constructor(world: World, name: string) {
@@ -264,7 +271,7 @@ export class RawServer {
       epoch: this.answer.ticketEpoch ?? open.epoch,
       k: 0,
       input: 0,
-      output: 0,
+      output: this.answer.ticketOutput ?? 0,
       headBytes: 200,
       totalBytes: 200,
       offset: 0,
@@ -275,7 +282,7 @@ export class RawServer {
       'support',
       {
         epoch: this.answer.supportEpoch ?? open.epoch,
-        delivery: 0,
+        delivery: this.answer.delivery ?? Delivery.Replay,
         keyShare,
         nonce,
         triggerKeyId: keyId,

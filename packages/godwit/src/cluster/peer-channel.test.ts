@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { createKeyPair } from '../crypto/key-agreement.ts';
 import { KeyRing } from '../crypto/key-ring.ts';
 import {
   ProtocolError,
@@ -118,6 +119,12 @@ describe('a peer channel is refused', () => {
     const impostor = PeerChannel.respond({ ring, self: BOB });
     impostor.receive(output(PeerChannel.initiate({ ring, self: ALICE }, 'bob')));
     refuses(WireCode.Unauthenticated, () => alice.receive(output(impostor)));
+  });
+
+  test('to a peer that has the key and sends a share of low order', () => {
+    const ephemeral = { ...createKeyPair(), share: new Uint8Array(32) };
+    const hello = output(PeerChannel.initiate({ ring, self: ALICE, ephemeral }, 'bob'));
+    refuses(WireCode.Unauthenticated, () => PeerChannel.respond({ ring, self: BOB }).receive(hello));
   });
 
   test('under another name than the one that was looked for', () => {

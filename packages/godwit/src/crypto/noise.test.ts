@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fromHex, toHex } from '../wire/index.ts';
-import type { KeyPair } from './key-agreement.ts';
+import { createKeyPair, type KeyPair } from './key-agreement.ts';
 import { CipherState, NoiseHandshake } from './noise.ts';
 import { random } from './random.ts';
 
@@ -75,6 +75,10 @@ describe('the Noise handshake', () => {
     const initiator = new NoiseHandshake({ ...common, isInitiator: true });
     initiator.write(EMPTY);
     assert.equal(initiator.read(new Uint8Array(48)), undefined);
+    // From somebody who has the pre-shared key.
+    const ephemeral = { ...createKeyPair(), share: new Uint8Array(32) };
+    const hello = new NoiseHandshake({ ...common, isInitiator: true, ephemeral }).write(EMPTY);
+    assert.equal(new NoiseHandshake({ ...common, isInitiator: false }).read(hello), undefined);
   });
 });
 

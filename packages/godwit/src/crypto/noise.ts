@@ -101,7 +101,8 @@ export class NoiseHandshake {
   #hash: Buffer = PROTOCOL_NAME;
   #chainingKey: Buffer = PROTOCOL_NAME;
   #cipher: CipherState | undefined;
-  #peerShare: Uint8Array | undefined;
+  /** Of both ephemeral keys, once the other side's is known. */
+  #shared: Uint8Array | undefined;
 
   constructor(options: NoiseOptions) {
     this.#isInitiator = options.isInitiator;
@@ -124,8 +125,7 @@ export class NoiseHandshake {
   /** This side's message around a payload. */
   write(payload: Uint8Array): Uint8Array {
     this.#mixShare(this.#ephemeral.share);
-    if (!this.#isInitiator && !this.#mixAgreement())
-      throw new Error('the first message must be read before the answer');
+    if (!this.#isInitiator) this.#mixAgreement();
     const sealed = Buffer.concat((this.#cipher as CipherState).seal(this.#hash, [payload]));
     this.#mixHash(sealed);
     return Buffer.concat([this.#ephemeral.share, sealed]);
@@ -134,13 +134,20 @@ export class NoiseHandshake {
   /** The payload of the other side's message; undefined when that side does not have the key, or is out of its mind. */
   read(message: Uint8Array): Uint8Array | undefined {
     if (message.byteLength < SHARE_BYTES + NOISE_TAG_BYTES) return undefined;
-    this.#peerShare = Uint8Array.from(message.subarray(0, SHARE_BYTES));
-    this.#mixShare(this.#peerShare);
-    if (this.#isInitiator && !this.#mixAgreement()) return undefined;
+    const share = Uint8Array.from(message.subarray(0, SHARE_BYTES));
+    this.#mixShare(share);
+    if (this.#isInitiator) {
+      this.#shared = agree(this.#ephemeral.privateKey, share);
+      if (this.#shared === undefined) return undefined;
+      this.#mixAgreement();
+    }
     const sealed = message.subarray(SHARE_BYTES);
     const payload = (this.#cipher as CipherState).open(this.#hash, sealed);
+    if (payload === undefined) return undefined;
     this.#mixHash(sealed);
-    return payload && new Uint8Array(payload);
+    // Only for whoever has the pre-shared key: an agreement costs more than all before it.
+    if (!this.#isInitiator) this.#shared = agree(this.#ephemeral.privateKey, share);
+    return this.#shared && new Uint8Array(payload);
   }
 
   /** The keys of everything that follows (§5.2). */
@@ -173,10 +180,8 @@ export class NoiseHandshake {
     this.#mixKey(share);
   }
 
-  #mixAgreement(): boolean {
-    const shared = this.#peerShare && agree(this.#ephemeral.privateKey, this.#peerShare);
-    if (shared === undefined) return false;
-    this.#mixKey(shared);
-    return true;
+  #mixAgreement(): void {
+    if (this.#shared === undefined) throw new Error("the other side's message must be read before");
+    this.#mixKey(this.#shared);
   }
 }

@@ -94,8 +94,12 @@ export class Opening {
         `SUPPORT of epoch ${frame.epoch} for an OPEN of ${opening.epoch}`,
       );
     const ticket = this.#core.streams.tickets.held;
-    if (!ticket || comparePoints(ticket, { epoch: opening.epoch, k: 0 }) !== 0)
-      throw new ProtocolError(WireCode.Protocol, 'SUPPORT without ticket 0');
+    const isTicket0 =
+      ticket !== undefined &&
+      comparePoints(ticket, { epoch: opening.epoch, k: 0 }) === 0 &&
+      ticket.input === 0 &&
+      ticket.output === 0;
+    if (!isTicket0) throw new ProtocolError(WireCode.Protocol, 'SUPPORT without ticket 0');
     const salt = concatBytes([opening.nonce, frame.nonce, opening.used.exporter ?? new Uint8Array(0)]);
     this.#core.busy.add(carrierId);
     this.#core.crypto.ask(

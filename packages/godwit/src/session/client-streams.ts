@@ -185,16 +185,23 @@ export class ClientStreams {
     if (accept.inputStart < this.send.retainedFrom || accept.inputStart > this.send.next) {
       return `input wanted from ${accept.inputStart}, held are ${this.send.retainedFrom} … ${this.send.next}`;
     }
-    if (accept.outputStart > this.receive.received)
-      return `output from ${accept.outputStart}, but only ${this.receive.received} came`;
+    const kept = this.#keptOutput(accept, resumed);
+    if (accept.outputStart > kept)
+      return `output from ${accept.outputStart}, but there is none behind ${kept}`;
     return undefined;
+  }
+
+  /** Output offset up to which the client has everything, once what did not survive is dropped from its stage. */
+  #keptOutput(accept: FrameValue<'accept'>, resumed: boolean): number {
+    const { received, handed } = this.receive;
+    if (this.#delivery !== Delivery.Commit || resumed) return received;
+    return Math.min(received, Math.max(accept.restartOutput, handed));
   }
 
   /** Goes on at another server (or carrier) as ACCEPT says. `objection` must have answered undefined. */
   adopt(accept: FrameValue<'accept'>, resumed: boolean): void {
     this.tickets.abandonIncoming();
-    if (this.#delivery === Delivery.Commit && !resumed)
-      this.receive.truncate(Math.max(accept.restartOutput, this.receive.handed));
+    this.receive.truncate(this.#keptOutput(accept, resumed));
     this.receive.reposition(accept.outputStart);
     this.send.rewind(accept.inputStart, accept.credit);
   }

@@ -10,7 +10,6 @@ import {
   SOURCE_NAME,
   Source,
   WireCode,
-  concatBytes,
   encodeFrame,
   encodePayload,
   encodePeerFrame,
@@ -30,7 +29,13 @@ import type { ServerEvent } from './server-events.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import { Pulls } from './pulls.ts';
 import { anotherSession, displaceRival } from './rival.ts';
-import { checkService, checkTicketRestores, lostBytes, restoreStreams } from './restore-rules.ts';
+import {
+  checkAdmission,
+  checkTicketRestores,
+  lostBytes,
+  originAddress,
+  restoreStreams,
+} from './restore-rules.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import type { SnapshotPoint } from './server-streams.ts';
 import { PendingAttach, type Farewell } from './pending-attach.ts';
@@ -43,6 +48,7 @@ export interface DestinationHost {
   readonly crypto: CryptoBook;
   readonly now: number;
   readonly isDraining: boolean;
+  readonly sessions: { readonly size: number };
   readonly tombstones: Tombstones;
   readonly sessionHost: SessionHost;
   findSession(id: string): ServerSession | undefined;
@@ -194,7 +200,8 @@ export class Destination {
     // The client lived elsewhere since: what is here is a copy it never confirmed, or one it has left behind.
     if (session.isConfirmed) session.release(migrate.origin);
     else session.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client attached elsewhere instead' });
-    this.#openTicket(attach);
+    // An in-band attach went with the carrier of what it left behind.
+    if (this.#isCurrent(attach)) this.#openTicket(attach);
   }
 
   #openTicket(attach: PendingAttach): void {
@@ -228,12 +235,11 @@ export class Destination {
       return;
     }
     displaceRival(here, head);
-    checkService(config, migrate, head);
-    const stone = tombstones.get(attach.id, now);
-    // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
-    if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
-      throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
-    if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
+    checkAdmission(config, migrate, head, {
+      stone: tombstones.get(attach.id, now),
+      isDraining: this.#host.isDraining,
+      sessions: this.#host.sessions.size + this.#bySession.size,
+    });
     const rival = this.#bySession.get(attach.id);
     if (rival) {
       if (rival.migrate.epoch >= migrate.epoch)
@@ -242,14 +248,8 @@ export class Destination {
     }
     this.#bySession.set(attach.id, attach);
     if (migrate.origin !== config.name && migrate.originState === OriginState.Unknown)
-      this.#pulls.begin(attach, this.#originAddress(migrate.origin, head));
+      this.#pulls.begin(attach, originAddress(config, migrate.origin, head));
     else this.#restoreFromTicket(attach);
-  }
-
-  #originAddress(name: string, head: TicketHead | undefined): ServerAddress | undefined {
-    const known = this.#host.config.servers.find((server) => server.name === name);
-    if (known) return known;
-    return head && head.server === name ? { name, host: head.host, port: head.port } : undefined;
   }
 
   // --- resume ----------------------------------------------------------------------------------------------------
@@ -318,11 +318,8 @@ export class Destination {
     const head = attach?.head;
     if (!attach || !head || attach.pull || frame.epoch !== attach.migrate.epoch)
       throw new ProtocolError(WireCode.Protocol, 'BODY that nobody asked for');
-    if (frame.offset !== attach.bodyBytes || attach.bodyBytes + frame.bytes.byteLength > head.bodyBytes)
-      throw new ProtocolError(WireCode.Protocol, 'BODY out of order or too long');
-    attach.bodyParts.push(frame.bytes);
-    attach.bodyBytes += frame.bytes.byteLength;
-    if (attach.bodyBytes === head.bodyBytes) this.#openBody(attach, concatBytes(attach.bodyParts));
+    const body = attach.takeBody(frame, head.bodyBytes);
+    if (body) this.#openBody(attach, body);
   }
 
   #openBody(attach: PendingAttach, sealed: Uint8Array): void {
@@ -404,7 +401,7 @@ export class Destination {
   }
 
   #releaseOf(attach: PendingAttach, head: TicketHead): Farewell | undefined {
-    const peer = this.#originAddress(attach.migrate.origin, head);
+    const peer = originAddress(this.#host.config, attach.migrate.origin, head);
     if (!peer || peer.name === this.#host.config.name) return undefined;
     return { kind: 'release', peer, nonce: attach.nonce, migrate: attach.migrate.payload };
   }

@@ -27,7 +27,7 @@ export interface EntranceHost {
   readonly crypto: CryptoBook;
   readonly now: number;
   readonly isDraining: boolean;
-  readonly sessionCount: number;
+  readonly sessions: { readonly size: number };
   readonly tombstones: Tombstones;
   readonly sessionHost: SessionHost;
   findSession(id: string): ServerSession | undefined;
@@ -64,7 +64,7 @@ export class Entrance {
         `OPEN with epoch ${open.epoch}, at most ${MAX_OPEN_EPOCH} is taken`,
       );
     const existing = this.#replaceable(open);
-    if (!existing && this.#host.sessionCount >= limits.maxSessions)
+    if (!existing && this.#host.sessions.size >= limits.maxSessions)
       throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
     this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);

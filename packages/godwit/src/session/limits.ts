@@ -1,7 +1,7 @@
 /** Limits and timers of both cores (protocol.md §12, §13): each has a name, a unit, a default and a cost. */
 
 export interface ClientLimits {
-  /** Output the server may send ahead of the application, staged output included, in bytes. Default 1 MiB; 64 KiB … 64 MiB. Memory: as much a session at the most. */
+  /** Output the server may send ahead of the application, staged output included, in bytes. Default 1 MiB; 64 KiB … 64 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
   readonly receiveWindowBytes: number;
   /** Input kept until a ticket covers it, in bytes. Default 4 MiB; 64 KiB … 256 MiB. Memory: as much a session at the most. */
   readonly retainLimitBytes: number;
@@ -76,7 +76,7 @@ export const DEFAULT_CLIENT_TIMERS: ClientTimers = {
 };
 
 export interface ServerLimits {
-  /** Input the client may send ahead of the application, in bytes. Default 1 MiB. Memory: as much a session at the most. */
+  /** Input the client may send ahead of the application, in bytes. Default 1 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
   readonly receiveWindowBytes: number;
   /** Output kept until acknowledged before `write()` answers false, in bytes. Default 1 MiB. Memory: as much a session, plus what the application writes regardless. */
   readonly outputTailBytes: number;

@@ -1,5 +1,14 @@
 /** One MIGRATE on its way to an ACCEPT, as the destination keeps it (protocol.md §10.5). */
-import { encodePeerFrame, toHex, type Frame, type ServerAddress } from '../wire/index.ts';
+import {
+  ProtocolError,
+  WireCode,
+  concatBytes,
+  encodePeerFrame,
+  toHex,
+  type Frame,
+  type FrameValue,
+  type ServerAddress,
+} from '../wire/index.ts';
 import type { DeadlineOwner } from './deadline-heap.ts';
 import type { TransferReceiver } from './session-transfer.ts';
 import { claimedSessionId, type TicketHead } from './ticket.ts';
@@ -24,8 +33,8 @@ export class PendingAttach implements DeadlineOwner {
   pull: Pull | undefined;
   /** What its origin will be told when the client confirms; set when it handed the session over. */
   farewell: Farewell | undefined;
-  bodyParts: Uint8Array[] = [];
-  bodyBytes = 0;
+  readonly #bodyParts: Uint8Array[] = [];
+  #bodyBytes = 0;
   nextTimeout: number | undefined;
   heapIndex: number | undefined;
 
@@ -41,6 +50,17 @@ export class PendingAttach implements DeadlineOwner {
     this.sessionId = claimedSessionId(migrate.head);
     this.id = toHex(this.sessionId);
     this.#expired = expired;
+  }
+
+  /** Takes the next piece of a body of so many bytes, and answers the body once it is whole. Throws `ProtocolError`. */
+  takeBody({ offset, bytes }: FrameValue<'body'>, totalBytes: number): Uint8Array | undefined {
+    const { byteLength } = bytes;
+    // Pieces are kept until the last one, so each must bring it nearer.
+    if (byteLength === 0 || offset !== this.#bodyBytes || offset + byteLength > totalBytes)
+      throw new ProtocolError(WireCode.Protocol, 'BODY out of order, empty or too long');
+    this.#bodyParts.push(bytes);
+    this.#bodyBytes += byteLength;
+    return this.#bodyBytes === totalBytes ? concatBytes(this.#bodyParts) : undefined;
   }
 
   handleTimeout(): void {

@@ -110,7 +110,7 @@ export class Pulls {
     this.#owner.guarded(attach, () => {
       switch (frame.frame) {
         case 'state':
-          pull.transfer = new TransferReceiver(frame, this.#host.config.limits);
+          pull.transfer = new TransferReceiver(frame, this.#host.config.limits, attach.migrate.epoch);
           break;
         case 'stateChunk':
           if (!pull.transfer) throw new ProtocolError(WireCode.Internal, 'STATE_CHUNK before STATE', true);

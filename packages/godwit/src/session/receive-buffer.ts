@@ -1,16 +1,27 @@
 /**
  * The receiving side of one stream: drops duplicates by offset, keeps what the application has not taken, grants credit
- * and says when an ACK is due (protocol.md §6.2). Chunks are held as they came, without a copy.
+ * and says when an ACK is due (protocol.md §6.2). Chunks are held as they came, without a copy, but where an application
+ * falls behind and copies take less memory.
  */
 import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
 
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
 const MAX_ACK_INTERVAL_BYTES = 256 * 1024;
 
+/** So many chunks are held as they came, however small. Memory cost: as many of the carrier's chunks, of 64 KiB each. */
+const CHUNKS_AS_THEY_CAME = 8;
+/** Behind those, smaller chunks are gathered: a chunk of its own costs more than so many bytes. */
+const MIN_CHUNK_BYTES = 512;
+/** Smallest buffer that chunks are gathered in, in bytes. */
+const GATHER_BYTES = 4096;
+
 export class ReceiveBuffer {
   readonly #windowBytes: number;
   #chunks: Uint8Array[] = [];
   #head = 0;
+  /** The newest buffer that chunks were gathered in, used up to `#gathered`. */
+  #gather: Uint8Array | undefined;
+  #gathered = 0;
   /** Offset of the next byte on the present carrier; at most `received`. */
   #position: Offset;
   /** Everything below has come, in order; counts the FIN. */
@@ -96,8 +107,36 @@ export class ReceiveBuffer {
       );
     }
     this.#received += fresh.byteLength;
-    this.#chunks.push(fresh);
+    this.#hold(fresh);
     return fresh;
+  }
+
+  /** Else a peer could make us keep an object for each byte, or all that came beside it. */
+  #hold(chunk: Uint8Array): void {
+    const { byteLength } = chunk;
+    const isBehind = this.#chunks.length - this.#head >= CHUNKS_AS_THEY_CAME;
+    if (!isBehind || (byteLength >= MIN_CHUNK_BYTES && 2 * byteLength >= chunk.buffer.byteLength)) {
+      this.#chunks.push(chunk);
+      return;
+    }
+    const newest = this.#chunks.length - 1;
+    const last = this.#chunks[newest] as Uint8Array;
+    const gather = this.#gather;
+    const goesOn =
+      gather !== undefined &&
+      last.buffer === gather.buffer &&
+      last.byteOffset + last.byteLength === this.#gathered &&
+      this.#gathered + byteLength <= gather.byteLength;
+    if (goesOn) {
+      gather.set(chunk, this.#gathered);
+      this.#gathered += byteLength;
+      this.#chunks[newest] = gather.subarray(last.byteOffset, this.#gathered);
+      return;
+    }
+    this.#gather = new Uint8Array(Math.max(GATHER_BYTES, byteLength));
+    this.#gather.set(chunk);
+    this.#gathered = byteLength;
+    this.#chunks.push(this.#gather.subarray(0, byteLength));
   }
 
   /** Answers true when the FIN is new. */
@@ -135,6 +174,7 @@ export class ReceiveBuffer {
     if (this.#head === this.#chunks.length) {
       this.#chunks = [];
       this.#head = 0;
+      this.#gather = undefined;
     } else if (this.#head > 64) {
       this.#chunks.splice(0, this.#head);
       this.#head = 0;

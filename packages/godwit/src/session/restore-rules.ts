@@ -1,21 +1,63 @@
 /** What a destination checks before it restores a session, and from what it restores it (protocol.md §7.5, §10.5). */
-import { Delivery, ProtocolError, WireCode, comparePoints, type Frame } from '../wire/index.ts';
+import {
+  Delivery,
+  ProtocolError,
+  WireCode,
+  comparePoints,
+  type Frame,
+  type ServerAddress,
+} from '../wire/index.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import { ServerStreams, type SnapshotPoint } from './server-streams.ts';
 import type { TransferredState } from './session-transfer.ts';
 import type { TicketHead } from './ticket.ts';
+import type { Tombstone } from './tombstones.ts';
 
 /** Whether the application of this server reads states of that schema version. */
 export function canRestore(config: ServerNodeConfig, schema: number): boolean {
   return config.canRestore ? config.canRestore(schema) : schema === config.schema;
 }
 
-/** Throws `ProtocolError` (WrongService) when the session is of another service, or of the other delivery mode. */
-export function checkService(config: ServerNodeConfig, migrate: Frame<'migrate'>, head: TicketHead): void {
+/** Where the server is that the session leaves: one of the list, or the one that sealed the ticket. */
+export function originAddress(
+  config: ServerNodeConfig,
+  name: string,
+  head: TicketHead,
+): ServerAddress | undefined {
+  const known = config.servers.find((server) => server.name === name);
+  if (known) return known;
+  return head.server === name ? { name, host: head.host, port: head.port } : undefined;
+}
+
+/** How a server stands that is asked to take a session. */
+interface Standing {
+  /** What it remembers of the session. */
+  readonly stone: Tombstone | undefined;
+  readonly isDraining: boolean;
+  /** Sessions it has, or is about to have. */
+  readonly sessions: number;
+}
+
+/**
+ * Throws `ProtocolError` when the session may not attach here, whatever restores it: WrongService, SessionEnded, Draining,
+ * or Busy.
+ */
+export function checkAdmission(
+  config: ServerNodeConfig,
+  migrate: Frame<'migrate'>,
+  head: TicketHead,
+  { stone, isDraining, sessions }: Standing,
+): void {
   if (head.service !== config.service || migrate.service !== config.service)
     throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
   if (head.delivery !== config.delivery)
     throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
+  // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
+  if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
+    throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
+  if (isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
+  if (sessions >= config.limits.maxSessions)
+    throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
 }
 
 /**

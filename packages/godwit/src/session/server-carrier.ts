@@ -122,7 +122,7 @@ export class ServerCarriers {
   }
 
   setWritable(id: number, writable: boolean): void {
-    if (!writable) this.#unwritable.add(id);
+    if (!writable && this.#all.has(id)) this.#unwritable.add(id);
     else if (this.#unwritable.delete(id)) this.#dirty.add(id);
   }
 
@@ -130,7 +130,7 @@ export class ServerCarriers {
     return this.#busy.has(id);
   }
   setBusy(id: number, busy: boolean): void {
-    if (busy) this.#busy.add(id);
+    if (busy && this.#all.has(id)) this.#busy.add(id);
     else this.#busy.delete(id);
   }
 

@@ -67,13 +67,13 @@ export class ServerNode {
       config: this.#liveConfig(),
       crypto: this.#crypto,
       tombstones: this.#tombstones,
+      sessions: this.#sessions,
       findSession: (id: string): ServerSession | undefined => this.#sessions.get(id),
       sendPeer: (peer: ServerAddress, bytes: Uint8Array): void => {
         this.#events.push({ type: 'peerSend', peer, bytes });
       },
     };
     const live = this.#live;
-    const sessions = this.#sessions;
     this.#standbys = new StandbyCarriers({
       config,
       carriers: this.#carriers,
@@ -96,9 +96,6 @@ export class ServerNode {
       },
       get isDraining() {
         return live.draining;
-      },
-      get sessionCount() {
-        return sessions.size;
       },
       addSession: (session, carrierId) => this.#addSession(session, carrierId),
       isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,

@@ -5,6 +5,7 @@ import {
   WireCode,
   concatBytes,
   encodePeerFrame,
+  type Epoch,
   type PeerFrame,
   type PeerFrameValue,
 } from '../wire/index.ts';
@@ -26,6 +27,10 @@ export interface TransferredState {
 
 /** Output tail one transfer may carry, as a multiple of the tail limit: applications may write beyond it. */
 const MAX_TAIL_FACTOR = 8;
+
+/** No session gets as far as these: what is left above them is never used up. */
+const MAX_TAKEN_OFFSET = 2 ** 52;
+const MAX_TAKEN_K = 2 ** 47;
 
 /** The messages that hand a frozen session over to a destination whose client has output up to `clientReceived`. */
 export function encodeTransfer(
@@ -88,14 +93,27 @@ export function encodeTransfer(
   return frames;
 }
 
-/** Gathers STATE and its chunks. Throws `ProtocolError` when they exceed the limits or each other. */
+/** Whether a session can be as STATE says, when its client asked for it with a MIGRATE of that epoch. */
+function isPossible(header: PeerFrameValue<'state'>, migrateEpoch: Epoch): boolean {
+  const input = header.input - (header.inputFinished ? 1 : 0);
+  const output = header.output - (header.outputFinished ? 1 : 0);
+  if (input < 0 || output < 0 || Math.max(input + header.logBytes, output) > MAX_TAKEN_OFFSET) return false;
+  if (header.epoch >= migrateEpoch || header.k > MAX_TAKEN_K) return false;
+  if (header.tailFrom + header.tailBytes !== output) return false;
+  // Behind a FIN comes nothing, and a session that its application has finished goes on nowhere.
+  if (header.inputFinished && (header.receivedFin || header.logBytes > 0)) return false;
+  return !header.terminal || (header.outputFinished && header.bodyBytes === 0 && header.logBytes === 0);
+}
+
+/** Gathers STATE and its chunks. Throws `ProtocolError` when they exceed the limits, contradict themselves or each other. */
 export class TransferReceiver {
   readonly #header: PeerFrameValue<'state'>;
   readonly #chunks: Uint8Array[] = [];
   readonly #total: number;
   #bytes = 0;
 
-  constructor(header: PeerFrame<'state'>, limits: ServerLimits) {
+  /** `migrateEpoch` is that of the request which the origin answers. */
+  constructor(header: PeerFrame<'state'>, limits: ServerLimits, migrateEpoch: Epoch) {
     if (
       header.bodyBytes > limits.maxStateBytes ||
       header.tailBytes > limits.outputTailBytes * MAX_TAIL_FACTOR ||
@@ -107,14 +125,16 @@ export class TransferReceiver {
         true,
       );
     }
+    if (!isPossible(header, migrateEpoch))
+      throw new ProtocolError(WireCode.Protocol, 'the origin hands over what no session can be', true);
     this.#header = header;
     this.#total = header.bodyBytes + header.logBytes + header.tailBytes;
   }
 
   accept(chunk: PeerFrame<'stateChunk'>): void {
     this.#bytes += chunk.bytes.byteLength;
-    if (this.#bytes > this.#total)
-      throw new ProtocolError(WireCode.Protocol, 'more state than the origin announced');
+    if (chunk.bytes.byteLength === 0 || this.#bytes > this.#total)
+      throw new ProtocolError(WireCode.Protocol, 'other state than the origin announced', true);
     this.#chunks.push(chunk.bytes);
   }
 

@@ -25,11 +25,13 @@ interface Incoming extends Point {
 }
 
 export class TicketHolder {
+  readonly #maxHeadBytes: number;
   readonly #maxBytes: number;
   #held: HeldTicket | undefined;
   #incoming: Incoming | undefined;
 
   constructor(maxHeadBytes: number, maxBodyBytes: number) {
+    this.#maxHeadBytes = maxHeadBytes;
     this.#maxBytes = maxHeadBytes + maxBodyBytes;
   }
 
@@ -58,7 +60,7 @@ export class TicketHolder {
 
   /**
    * Takes one piece. Answers the ticket when it is whole and newer than the one held.
-   * Throws `ProtocolError` when the piece does not follow the last or the whole would be over the limit.
+   * Throws `ProtocolError` when the piece does not follow the last or is empty, or head or whole would be over the limit.
    */
   accept(piece: Frame<'snapshot'>): HeldTicket | undefined {
     if (piece.totalBytes > this.#maxBytes || piece.headBytes > piece.totalBytes) {
@@ -67,6 +69,16 @@ export class TicketHolder {
         `a ticket of ${piece.totalBytes} bytes is over the limit of ${this.#maxBytes}`,
       );
     }
+    // MIGRATE and STANDBY have no room for a larger one.
+    if (piece.headBytes > this.#maxHeadBytes) {
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `the head of a ticket, of ${piece.headBytes} bytes, is over the limit of ${this.#maxHeadBytes}`,
+      );
+    }
+    // Pieces are kept until the last one, so each must bring it nearer.
+    if (piece.bytes.byteLength === 0)
+      throw new ProtocolError(WireCode.Protocol, 'an empty piece of a ticket');
     if (this.#held && comparePoints(piece, this.#held) < 0) return undefined;
     const incoming = this.#follow(piece);
     incoming.parts.push(piece.bytes);
