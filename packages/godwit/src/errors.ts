@@ -41,6 +41,8 @@ export const ERROR_CODES = {
   ERR_GODWIT_UNSUPPORTED: 'An option or call of net that a migratory connection can not have.',
   ERR_GODWIT_CERTIFICATE_REJECTED:
     'The certificate of the client is expired, revoked, or of no authority known here: it is looked at with every attach.',
+  ERR_GODWIT_KEY_FILE:
+    'A file of cluster keys is missing, has no keys, or can be read by others than its owner.',
   ERR_GODWIT_MEMBERS: 'The list of members could not be read; it stays as it was.',
   ERR_GODWIT_NO_SERVER: 'No other server is known, or none could be reached.',
   ERR_GODWIT_NO_SUCH_SESSION: 'No session with this id lives here.',

@@ -66,7 +66,14 @@ const { BoundSocket, _createServerHandle, _normalizeArgs, _setSimultaneousAccept
 export { BoundSocket, _createServerHandle, _normalizeArgs, _setSimultaneousAccepts };
 
 export { GodwitError, ERROR_CODES, type GodwitErrorCode, type SystemErrorPlace } from './errors.ts';
-export { KeyRing, type KeyInput } from './crypto/index.ts';
+export {
+  KeyRing,
+  readKeyFile,
+  reloadRing,
+  ringFromEnvironment,
+  ringFromFile,
+  type KeyInput,
+} from './crypto/index.ts';
 export { MemoryNetwork } from './carriers/memory.ts';
 export { TcpTransport } from './carriers/tcp.ts';
 export type { MemberInput, MembersOption } from './cluster/members.ts';

@@ -71,7 +71,7 @@ export class ClusterKey {
  * every server, then `rotate` to it on every server, and `retire` the old one once the last ticket under it expired.
  */
 export class KeyRing {
-  #keys: ClusterKey[];
+  #keys: readonly ClusterKey[];
   readonly #listeners = new Set<() => void>();
 
   /** Throws `RangeError` without a key or with more than `MAX_KEYS`, `TypeError` on a malformed one. */
@@ -145,6 +145,20 @@ export class KeyRing {
     this.#keys = left;
     this.#changed();
     return true;
+  }
+
+  /**
+   * All keys at once, newest first: the first one seals from now on, and what is not among them opens no more. For a ring
+   * that is kept somewhere else. Throws as the constructor does, and then changes nothing.
+   */
+  replace(keys: readonly KeyInput[]): void {
+    const replaced = new KeyRing(keys).keys;
+    const isSame =
+      replaced.length === this.#keys.length &&
+      replaced.every((key, index) => key.equals(this.#keys[index] as ClusterKey));
+    if (isSame) return;
+    this.#keys = [...replaced];
+    this.#changed();
   }
 
   /** Calls `listener` after each change, so that tickets are sealed again; returns what ends that. */

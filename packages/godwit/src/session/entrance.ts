@@ -221,6 +221,12 @@ export class Entrance {
     );
   }
 
+  /** The keys changed: a ticket, and a SUPPORT with a trigger key, made with the new one. */
+  renew(session: ServerSession): void {
+    session.refreshTicket();
+    if (session.state === 'active') this.sendSupport(session);
+  }
+
   /** SUPPORT again: after an attach, and when servers or keys change. */
   sendSupport(session: ServerSession): void {
     this.#support(session, undefined, (frame) => {

@@ -31,6 +31,7 @@ import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
 import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
+import { TicketRefresh } from './ticket-refresh.ts';
 import { StandbyCarriers } from './standby-carriers.ts';
 import { Tombstones } from './tombstones.ts';
 import { Triggers } from './triggers.ts';
@@ -53,6 +54,7 @@ export class ServerNode {
   readonly #origin: Origin;
   readonly #destination: Destination;
   readonly #entrance: Entrance;
+  readonly #ticketRefresh: TicketRefresh;
   readonly #sessionHost: ConstructorParameters<typeof ServerSession>[0];
 
   constructor(config: ServerNodeConfig) {
@@ -63,6 +65,7 @@ export class ServerNode {
     this.#carriers = new ServerCarriers(this.#heap);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
+    this.#ticketRefresh = new TicketRefresh(this.#live, (session) => this.#entrance.renew(session));
     const shared = {
       config: this.#liveConfig(),
       crypto: this.#crypto,
@@ -221,10 +224,8 @@ export class ServerNode {
   /** The cluster seals with another key from now on: live sessions get tickets, and trigger keys, made with it. */
   handleKeyRotation(now: number): void {
     this.#enter(now);
-    for (const session of this.#sessions.values()) {
-      session.refreshTicket();
-      if (session.state === 'active') this.#entrance.sendSupport(session);
-    }
+    this.#ticketRefresh.begin(this.#sessions.values());
+    this.#heap.arm(this.#ticketRefresh);
   }
 
   /** While draining, OPEN and MIGRATE are refused with "try elsewhere". */
@@ -421,6 +422,7 @@ export class ServerNode {
     this.#origin.forget(session.id);
     this.#destination.forget(session.id);
     this.#heap.disarm(session);
+    this.#ticketRefresh.forget(session);
     if (movedTo !== undefined) return;
     const { epoch, isEstablished: established } = session;
     const until = this.#live.now + this.#config.timers.ticketLifetimeMs;
