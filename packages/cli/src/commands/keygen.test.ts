@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { KeyRing, readKeyFile } from 'godwit';
 
-const program = join(dirname(import.meta.dirname), 'godwit.ts');
+const program = join(dirname(import.meta.dirname), 'main.ts');
 const folder = mkdtempSync(join(tmpdir(), 'godwit-keygen-'));
 after(() => rmSync(folder, { recursive: true }));
 
