@@ -1,6 +1,7 @@
 /** Handlers that are right pass, and the check has really killed, moved and restored what they serve. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
 import type { ServerSocket, Socket } from 'godwit';
@@ -159,6 +160,44 @@ describe('a handler passes that', () => {
     assert.equal(report.output.toString(), LINES);
     assert.equal(report.snapshots + report.restores, 0);
     assert.ok(report.replays >= 30, `${report.replays} replays`);
+  });
+
+  test('streams without end, to a client that leaves when it has enough', async () => {
+    const handler = (socket: ServerSocket): void => {
+      let next = socket.importState(Number) ?? 0;
+      socket.onExportState(() => String(next));
+      const more = (): void => {
+        while (socket.write(String((next += 1)).padStart(4096)));
+        socket.once('drain', more);
+      };
+      more();
+    };
+    const report = await checkHandler(handler, {
+      client: async (socket) => {
+        let length = 0;
+        for await (const chunk of socket) if ((length += (chunk as Buffer).length) > 1_000_000) break;
+      },
+      crashes: 12,
+    });
+    assert.ok(report.output.length > 1_000_000);
+    assert.match(report.output.toString(), /^ +1 +2 +3 /);
+    assert.ok(report.crashes >= 8 && report.restores >= 4, JSON.stringify({ ...report, output: 0 }));
+  });
+
+  test('is an http server, over connections that know nothing of it', async () => {
+    let requests = 0;
+    const server = http.createServer({ keepAlive: true }, (request, response) => {
+      requests += 1;
+      response.sendDate = false;
+      response.end(`${request.method} ${request.url}`);
+    });
+    const report = await checkHandler((socket) => void server.emit('connection', socket), {
+      input: 'GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+      crashes: 40,
+      exports: 'optional',
+    });
+    assert.match(report.output.toString(), /GET \/a.*GET \/b$/s);
+    assert.ok(requests > 2 * report.runs && report.replays >= 40);
   });
 
   test('has side effects under idempotency keys, which are executed again and done once', async () => {

@@ -8,7 +8,9 @@ import type { RunResult } from './run.ts';
 /** What the first run of a check has shown: later ones must show the same. */
 export interface Baseline {
   readonly result: RunResult;
-  /** The output, or what `normalize` makes of it. */
+  /** What the handler wrote. */
+  readonly history: Buffer;
+  /** The output that the client read, or what `normalize` makes of it. */
   readonly comparable: Buffer;
 }
 
@@ -46,7 +48,7 @@ export class Judge {
     this.#judgeEnd(result);
     this.#judgeHistory(result);
     await this.#judgeByUser(result);
-    this.#baseline = { result, comparable: this.#comparable(result.output) };
+    this.#baseline = { result, history: historyOf(result), comparable: this.#comparable(result.output) };
   }
 
   /** Throws a CheckError for what is wrong. */
@@ -91,13 +93,12 @@ export class Judge {
   /** In `replay` mode, and wherever nothing else is asked for, every execution writes what the first run did. */
   #judgeExecutions(result: RunResult): void {
     if (this.#settings.normalize !== undefined || !this.#compares) return;
-    const expected = this.#baselineResult.output;
+    const expected = (this.#baseline as Baseline).history;
     for (const execution of result.executions) {
       const start = execution.restart?.output;
       if (start === undefined || execution.isAbandoned) continue;
-      const written = execution.written.bytes;
       const isWhole = execution.hasEnded && execution.failure === undefined;
-      const difference = findDifference(expected, written, { start, isWhole });
+      const difference = this.#compare(expected, execution.written.bytes, result, { start, isWhole });
       if (difference !== undefined) this.#differs(difference, result, execution);
     }
   }
@@ -116,7 +117,20 @@ export class Judge {
 
   #outputDifference(result: RunResult): Difference | undefined {
     if (!this.#compares || this.#baseline === undefined) return undefined;
-    return findDifference(this.#baseline.comparable, this.#comparable(result.output));
+    return this.#compare(this.#baseline.comparable, this.#comparable(result.output), result);
+  }
+
+  /** A client that leaves by itself leaves the one sooner and the other later: what both have is compared. */
+  #compare(
+    expected: Buffer,
+    actual: Buffer,
+    result: RunResult,
+    { start = 0, isWhole = true }: { readonly start?: number; readonly isWhole?: boolean } = {},
+  ): Difference | undefined {
+    if (!result.hasClientLeft && !this.#baselineResult.hasClientLeft)
+      return findDifference(expected, actual, { start, isWhole });
+    const both = actual.subarray(0, Math.max(0, expected.byteLength - start));
+    return findDifference(expected, both, { start, isWhole: false });
   }
 
   #differs(difference: Difference, result: RunResult, execution: Execution | undefined): never {
@@ -144,25 +158,11 @@ export class Judge {
 
   /** The client read, at every offset, what the execution that survived had written there. */
   #judgeHistory(result: RunResult): void {
-    const history: Buffer[] = [];
-    let length = 0;
-    // One that the client never heard of has left no trace.
-    const lived = result.executions.filter(
-      ({ isAbandoned, restart }) => !isAbandoned && restart !== undefined,
-    );
-    for (const [index, { restart, written }] of lived.entries()) {
-      const until = lived[index + 1]?.restart?.output ?? Infinity;
-      if (restart === undefined) continue;
-      const from = Math.max(0, length - restart.output);
-      const part = written.bytes.subarray(from, Math.max(from, until - restart.output));
-      history.push(part);
-      length += part.byteLength;
-    }
     const isWhole = result.end.kind === 'closed' && !result.hasClientLeft;
-    const difference = findDifference(Buffer.concat(history), result.output, { isWhole });
+    const difference = findDifference(historyOf(result), result.output, { isWhole });
     if (difference === undefined) return;
     const message = `the client read other bytes than the handler wrote: ${sayDifference(difference)}. This is a bug in Godwit: please report it`;
-    this.#fail('ERR_GODWIT_INTERNAL', message, result, lived.at(-1), { difference });
+    this.#fail('ERR_GODWIT_INTERNAL', message, result, result.executions.at(-1), { difference });
   }
 
   // --- Ends -----------------------------------------------------------------------------------------------------
@@ -283,6 +283,23 @@ export class Judge {
       ...more,
     });
   }
+}
+
+/** What the executions that survived have written, each up to where the next one began. */
+function historyOf({ executions }: RunResult): Buffer {
+  const history: Buffer[] = [];
+  let length = 0;
+  // One that the client never heard of has left no trace.
+  const lived = executions.filter(({ isAbandoned, restart }) => !isAbandoned && restart !== undefined);
+  for (const [index, { restart, written }] of lived.entries()) {
+    const start = restart?.output ?? 0;
+    const until = lived[index + 1]?.restart?.output ?? Infinity;
+    const from = Math.max(0, length - start);
+    const part = written.bytes.subarray(from, Math.max(from, until - start));
+    history.push(part);
+    length += part.byteLength;
+  }
+  return Buffer.concat(history);
 }
 
 function sayError(error: unknown): string {

@@ -53,6 +53,8 @@ export type RunEnd =
 const INPUT_BYTES_UNKNOWN = 64;
 /** Turns of the event loop without a delivery, after which nothing more is thought to follow. */
 const IDLE_TURNS = 2;
+/** A handler that never pauses is not waited for longer than so many turns. */
+const WAIT_TURNS_MAX = 100;
 /** Looks at the clock in `timeoutMs`: a machine that was busy elsewhere for as long has cost no more than one of them. */
 const LOOKS = 10;
 
@@ -227,9 +229,11 @@ class Run implements Wire, Transport {
 
   whenIdle(then: () => void): void {
     let turns = 0;
+    let idleTurns = 0;
     const look = (): void => {
-      turns = this.#pending === 0 ? turns + 1 : 0;
-      if (turns === IDLE_TURNS) then();
+      turns += 1;
+      idleTurns = this.#pending === 0 ? idleTurns + 1 : 0;
+      if (idleTurns === IDLE_TURNS || turns === WAIT_TURNS_MAX) then();
       else setImmediate(look);
     };
     setImmediate(look);
