@@ -66,4 +66,11 @@ export const STAGES: readonly Stage[] = [
     needs: ['test/soak/main.ts'],
     testTimeoutMs: 300_000,
   },
+  {
+    name: 'chaos',
+    summary: 'npm run chaos, half a minute of it: real processes on hosts of their own; skipped without root',
+    patterns: ['test/chaos/**/*.test.ts'],
+    needs: ['test/chaos/main.ts'],
+    testTimeoutMs: 180_000,
+  },
 ];

@@ -9,7 +9,7 @@ import { FAULTS } from './faults.ts';
 import type { FaultKind } from './faults.ts';
 import { Fleet } from './fleet.ts';
 import { DISK_FOLDER } from './leftovers.ts';
-import { clockMs, logSince } from './log.ts';
+import { StandstillMeter, clockMs, logSince } from './log.ts';
 import { DELIVERIES } from './messages.ts';
 import type { ClientConfig, Common, SessionOutcome, Slot, Workload } from './messages.ts';
 import { TestNetwork } from './network.ts';
@@ -29,7 +29,7 @@ const CLIENTS: readonly { readonly name: string; readonly workloads: readonly Wo
 /** Sessions at once of each mode of delivery. The crowd is 200 in all. */
 const SESSIONS: Readonly<Record<Workload, number>> = { down: 1, up: 1, requests: 2, crowd: 100 };
 
-/** What a transfer carries: some seconds of a host's line. */
+/** What a transfer carries, unless told otherwise: some seconds of a host's line. */
 const FILE_BYTES = 24 * 1024 * 1024;
 
 /** Of a client host, each way. */
@@ -52,6 +52,8 @@ export interface ChaosOptions {
   readonly kinds: readonly FaultKind[];
   readonly workloads: readonly Workload[];
   readonly seed: number;
+  /** What a transfer carries. */
+  readonly fileBytes?: number;
   /** For files, logs and the small disk. */
   readonly folder: string;
   readonly log: (line: string) => void;
@@ -62,6 +64,7 @@ export interface ChaosOptions {
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { seconds, kinds, workloads, seed, folder, log } = options;
   const startedMs = clockMs();
+  const standstill = new StandstillMeter();
   const problems: string[] = [];
   const outcomes: SessionOutcome[] = [];
   const faults: FaultRecord[] = [];
@@ -71,7 +74,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     log(error.message);
   };
 
-  const common = prepareFiles(folder, seed);
+  const common = prepareFiles(folder, bytesFromSeed(seed, options.fileBytes ?? FILE_BYTES));
   const clientHosts = CLIENTS.map((client) => ({
     name: client.name,
     slots: client.workloads.filter((workload) => workloads.includes(workload)).flatMap(slotsOf),
@@ -143,12 +146,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       applied,
       notOpened,
       problems,
+      standstillMs: standstill.longestMs,
       seed,
       seconds: Math.round((clockMs() - startedMs) / 1000),
     });
     if (result.problems.length > 0) copyFileSync(join(common.disk, 'effects.db'), join(folder, 'effects.db'));
     return result;
   } finally {
+    standstill.stop();
     for (const cleanUp of cleanUps) await cleanUp();
   }
 }
@@ -159,11 +164,11 @@ function slotsOf(workload: Workload): Slot[] {
   );
 }
 
-function prepareFiles(folder: string, seed: number): { file: string; nothing: string; disk: string } {
+function prepareFiles(folder: string, content: Buffer): { file: string; nothing: string; disk: string } {
   const file = join(folder, 'file.bin');
   const nothing = join(folder, 'nothing.bin');
   const disk = join(folder, DISK_FOLDER);
-  writeFileSync(file, bytesFromSeed(seed, FILE_BYTES));
+  writeFileSync(file, content);
   writeFileSync(nothing, '');
   mkdirSync(disk);
   return { file, nothing, disk };

@@ -60,7 +60,7 @@ export class TestNetwork {
     this.#hosts = hosts;
     for (const [index, host] of hosts.entries()) this.#addresses.set(host, 1 + index * ADDRESSES_PER_HOST);
     // Whatever way this process ends in, short of SIGKILL; after that, the next run cleans up.
-    process.once('exit', this.#onExit);
+    process.prependOnceListener('exit', this.#onExit);
   }
 
   /** Sets up hosts with these names. Rejects when the system doesn't let us, and leaves nothing behind then. */

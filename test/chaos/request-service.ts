@@ -18,8 +18,8 @@ export interface RequestServiceOptions {
   readonly delivery: 'replay' | 'commit';
   /** Counts what is worth knowing of the store's answers. */
   readonly onApplied: (outcome: 'repeated' | 'fenced' | 'busy' | 'full') => void;
-  /** For tests of the harness itself: the key under which an effect goes to the store. */
-  readonly tamperKey?: ((effect: Effect) => string) | undefined;
+  /** For tests of the harness itself: what goes to the store instead; the last one's receipt is the answer. */
+  readonly tamper?: ((effect: Effect) => readonly Effect[]) | undefined;
 }
 
 /** Between two requests. */
@@ -47,7 +47,13 @@ export function encodeAnswer(receipt: Uint8Array, request: number): Buffer {
 }
 
 export function serveRequests(socket: ServerSocket, options: RequestServiceOptions): void {
-  const { store, name, delivery, onApplied, tamperKey } = options;
+  const {
+    store,
+    name,
+    delivery,
+    onApplied,
+    tamper = (effect: Effect): readonly Effect[] => [effect],
+  } = options;
   const state = socket.importState(decodeState<State>);
   const reader = new RecordReader(state?.in);
   let answer: Buffer = Buffer.alloc(0);
@@ -116,7 +122,9 @@ export function serveRequests(socket: ServerSocket, options: RequestServiceOptio
       epoch: socket.epoch,
       server: name,
     };
-    const applied = store.apply(tamperKey === undefined ? effect : { ...effect, key: tamperKey(effect) });
+    const applied = tamper(effect)
+      .map((each) => store.apply(each))
+      .at(-1) ?? { outcome: 'busy' };
     if (applied.outcome === 'done') {
       if (applied.repeated) onApplied('repeated');
       write(encodeAnswer(applied.receipt, sequence));

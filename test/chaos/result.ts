@@ -45,6 +45,8 @@ export interface ChaosResult {
   readonly effects: Effects;
   /** Sessions that could not be opened at first, and were tried again. */
   readonly notOpened: number;
+  /** The longest time that the run itself could not run: with seconds of it, other figures say nothing. */
+  readonly standstillMs: number;
   /** What was wrong, in words. */
   readonly problems: readonly string[];
   readonly seed: number;
@@ -78,16 +80,21 @@ export interface ResultParts {
   readonly applied: { readonly repeated: number; readonly fenced: number; readonly full: number };
   readonly notOpened: number;
   readonly problems: readonly string[];
+  readonly standstillMs: number;
   readonly seed: number;
   readonly seconds: number;
 }
+
+/** Clients give up after ten seconds without a server; half of that is for what the run itself does to them. */
+const STANDSTILL_MAX_MS = 5000;
 
 export function isSound({ problems }: ChaosResult): boolean {
   return problems.length === 0;
 }
 
 export function summarize(parts: ResultParts): ChaosResult {
-  const { kinds, faults, outcomes, unfinished, audit, applied, notOpened, seed, seconds } = parts;
+  const { kinds, faults, outcomes, unfinished, audit, applied, notOpened, standstillMs, seed, seconds } =
+    parts;
   const verdict = outcomes.map((outcome) => outcome.verdict).reduce(addVerdicts, NO_FAULTS);
   const { lost, duplicated, corrupt, incidents } = verdict;
   const failed = outcomes.filter(({ problem }) => problem !== undefined);
@@ -112,6 +119,10 @@ export function summarize(parts: ResultParts): ChaosResult {
   complain(effects.mismatched > 0, `${effects.mismatched} sessions were told other effects than there are`);
   for (const kind of kinds) complain(counted[kind] === 0, `no ${kind} hit bytes in flight`);
   complain(outcomes.length === 0, 'no session ended');
+  complain(
+    standstillMs > STANDSTILL_MAX_MS,
+    `the machine stood still for ${standstillMs} ms: sessions may have given up because of that`,
+  );
 
   return {
     faults: counted,
@@ -133,6 +144,7 @@ export function summarize(parts: ResultParts): ChaosResult {
     mismatched,
     effects,
     notOpened,
+    standstillMs,
     problems,
     seed,
     seconds,

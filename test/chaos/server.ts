@@ -18,7 +18,7 @@ import { watchForSpinning } from './spin-watch.ts';
 /** Damage that a test of the harness plants, and that the run has to find. */
 export interface Tampering {
   readonly output?: ServiceOptions['tamper'];
-  readonly key?: RequestServiceOptions['tamperKey'];
+  readonly effects?: RequestServiceOptions['tamper'];
 }
 
 /** Takes its settings from the command line and the environment, and its orders from the parent process. */
@@ -46,7 +46,7 @@ export async function runServer(tampering: Tampering = {}): Promise<void> {
           tell({ type: 'applied', outcome });
           if (outcome === 'fenced') log(`${what}: refused by the fence, epoch ${socket.epoch}`);
         },
-        tamperKey: tampering.key,
+        tamper: tampering.effects,
       });
       return;
     }

@@ -13,7 +13,8 @@ export class SmallDisk {
 
   private constructor(path: string) {
     this.path = path;
-    process.once('exit', this.#onExit);
+    // Before the folder that it is mounted in is removed.
+    process.prependOnceListener('exit', this.#onExit);
   }
 
   /** Mounts it over an empty folder. */
