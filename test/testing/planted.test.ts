@@ -474,6 +474,28 @@ describe('in commit mode is found', () => {
   });
 });
 
+describe('in a new version is found', () => {
+  test('that it can not read the states of the old one', async () => {
+    const error = await find(numberLines(), {
+      input: LINES,
+      server: { schema: 1 },
+      successor: { handler: numberLines(), server: { schema: 2 } },
+    });
+    assert.equal(error.code, 'ERR_GODWIT_CHECK_HANDLER');
+    assert.equal((error.cause as NodeJS.ErrnoException).code, 'ERR_GODWIT_SCHEMA_MISMATCH');
+  });
+
+  test('that it answers otherwise', async () => {
+    const successor = {
+      handler: numberLines({ answer: (line, count) => `${count}. ${line.toUpperCase()}\n` }),
+    };
+    const error = await find(numberLines(), { input: LINES, successor });
+    // Executed again from the start, the first answer differs behind its number.
+    assertDiffers(error, 'ERR_GODWIT_CHECK_NOT_DETERMINISTIC', 1);
+    assert.match(error.message, /It is the successor/);
+  });
+});
+
 describe('on the side of the client is found', () => {
   test('a client function that fails', async () => {
     const reason = new assert.AssertionError({ message: 'that was not the answer' });

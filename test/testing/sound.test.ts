@@ -209,6 +209,26 @@ describe('a handler passes that', () => {
   });
 });
 
+test('a new version passes that reads the states of the old one, and makes the same of them', async () => {
+  const schema = 2;
+  const successor = {
+    // It names in its state what the old one calls a count.
+    handler: numberLines({
+      imported: (state) =>
+        'lines' in state ? { count: Number(state.lines), consumed: state.consumed } : state,
+      exported: ({ count, consumed }) => ({ lines: count, consumed }) as never,
+    }),
+    server: { schema, canRestore: (version: number) => version <= schema },
+  };
+  const report = await checkHandler(numberLines(), {
+    input: LINES,
+    crashes: 40,
+    server: { schema: 1 },
+    successor,
+  });
+  assertThorough(report);
+});
+
 test('a check leaves nothing running: no timer, no server, and the clock as it was', async () => {
   const clock = Date;
   await checkHandler(numberLines(), { input: LINES, crashes: 8 });

@@ -17,6 +17,18 @@ export interface HandlerContext {
 /** What is given to `createServer`. It may use the second argument, or not. */
 export type Handler = (socket: ServerSocket, context: HandlerContext) => unknown;
 
+/** Options of the servers of a check. */
+export type CheckServerOptions = Omit<
+  ServerOptions,
+  'advertise' | 'delivery' | 'keys' | 'members' | 'name' | 'transport'
+>;
+
+/** The next version of a handler, on servers with options of their own, such as `schema` and `canRestore`. */
+export interface Successor {
+  readonly handler: Handler;
+  readonly server?: CheckServerOptions;
+}
+
 /** What `verify` gets besides the output. */
 export interface VerifyContext {
   /** What the client sent. */
@@ -61,7 +73,12 @@ export interface CheckOptions {
   /** `Date` jumps between executions, so that what depends on it is noticed. Default true. */
   readonly shiftClock?: boolean;
   /** Options of the servers, such as `allowHalfOpen` and `schema`. */
-  readonly server?: Omit<ServerOptions, 'advertise' | 'delivery' | 'keys' | 'members' | 'name' | 'transport'>;
+  readonly server?: CheckServerOptions;
+  /**
+   * The version to be deployed next: sessions begin with `handler`, and go on with this one after the first crash or move.
+   * It must read its predecessor's states, and make the same output.
+   */
+  readonly successor?: Successor;
   /** Options of the client, such as `allowHalfOpen`. */
   readonly connect?: Pick<
     ConnectOptions,
@@ -84,7 +101,8 @@ export interface CheckSettings {
   readonly exportsRequired: boolean;
   readonly shiftClock: boolean;
   readonly service: string;
-  readonly server: NonNullable<CheckOptions['server']>;
+  readonly server: CheckServerOptions;
+  readonly successor: Successor | undefined;
   readonly connect: NonNullable<CheckOptions['connect']>;
 }
 
@@ -119,7 +137,9 @@ export function readCheckOptions(handler: Handler, options: CheckOptions): Check
       `left out with delivery 'replay', in which output must be the same byte for byte`,
       normalize,
     );
-  const { exports = 'required' } = options;
+  const { exports = 'required', successor } = options;
+  if (successor !== undefined && typeof successor?.handler !== 'function')
+    throw invalid('options.successor.handler', 'of type function', successor?.handler);
   if (exports !== 'required' && exports !== 'optional')
     throw invalid('options.exports', `'required' or 'optional'`, exports);
   return {
@@ -138,6 +158,7 @@ export function readCheckOptions(handler: Handler, options: CheckOptions): Check
     shiftClock: options.shiftClock ?? true,
     service: options.server?.service ?? '',
     server: options.server ?? {},
+    successor,
     connect: options.connect ?? {},
   };
 }

@@ -1,10 +1,11 @@
 /** The servers of one run, and the handler's executions on them. Each has a host of its own; none is used again. */
 import type { MemoryNetwork } from '../carriers/memory.ts';
 import { KeyRing } from '../crypto/index.ts';
+import { GodwitError } from '../errors.ts';
 import type { ServerSocket } from '../server/server-socket.ts';
 import { createServer, type Server } from '../server/server.ts';
 import type { ServerLimits, ServerTimers } from '../session/index.ts';
-import type { CheckSettings } from './check-options.ts';
+import type { CheckSettings, Handler } from './check-options.ts';
 import { EffectStore } from './effects.ts';
 import { Execution, type HandlerFailure } from './execution.ts';
 import type { Cadence, Fault, RunPlan } from './run-plan.ts';
@@ -21,6 +22,8 @@ export interface FleetHooks {
   hasClientLeft(): boolean;
   /** A handler that counts went wrong. */
   failed(failure: HandlerFailure): void;
+  /** A server can't read the state that the session is to go on from, and no other one could. */
+  unreadable(error: Error): void;
 }
 
 export const SERVER_PORT = 1;
@@ -55,7 +58,9 @@ export class Fleet {
 
   /** Starts the next server, and answers its host. */
   start(): string {
-    const { delivery, service, server: given } = this.#settings;
+    const { delivery, service, successor } = this.#settings;
+    const version = this.#started > 0 && successor !== undefined ? successor : this.#settings;
+    const given = version.server ?? {};
     const host = this.hosts[this.#started] as string;
     this.#started += 1;
     const server = createServer(
@@ -70,8 +75,11 @@ export class Fleet {
         limits: { ...this.#limits, ...given.limits },
         timers: { ...this.#timers, ...given.timers },
       },
-      (socket) => this.#onConnection(socket),
+      (socket) => this.#onConnection(socket, version.handler),
     );
+    server.on('refused', ({ code, message }) => {
+      if (code === 'ERR_GODWIT_SCHEMA_MISMATCH') this.#hooks.unreadable(new GodwitError(code, message));
+    });
     this.#servers.push(server.listen(SERVER_PORT, host));
     return host;
   }
@@ -117,7 +125,7 @@ export class Fleet {
     };
   }
 
-  #onConnection(socket: ServerSocket): void {
+  #onConnection(socket: ServerSocket, handler: Handler): void {
     const number = this.executions.length;
     const execution = new Execution(socket, {
       number,
@@ -134,7 +142,7 @@ export class Fleet {
       this.#hooks.failed(failure);
     };
     try {
-      const result: unknown = this.#settings.handler(socket, { effects, execution: number });
+      const result: unknown = handler(socket, { effects, execution: number });
       if (result instanceof Promise) result.catch((error: unknown) => fail({ how: 'rejected', error }));
     } catch (error) {
       fail({ how: 'threw', error });

@@ -4,7 +4,14 @@
  */
 export { checkHandler, type CheckReport } from './check-handler.ts';
 export { CheckError, type CheckCode, type CheckErrorDetails, type FailedRun } from './check-error.ts';
-export type { CheckOptions, Handler, HandlerContext, VerifyContext } from './check-options.ts';
+export type {
+  CheckOptions,
+  CheckServerOptions,
+  Handler,
+  HandlerContext,
+  Successor,
+  VerifyContext,
+} from './check-options.ts';
 export type { Difference } from './difference.ts';
 export type { Effects, Recorded } from './effects.ts';
 export type { Restart } from './execution.ts';

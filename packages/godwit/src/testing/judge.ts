@@ -25,6 +25,8 @@ const ADVICE = {
     'The output depends on how the input is cut into chunks: a chunk is no message. Gather input until a message is whole',
   restore:
     'What it exported does not say all that it had done by then: export all that the output depends on, as of that very moment, and take it from `importState`; where the handler holds input back, `bytesConsumed` must name the first byte that is not in the state',
+  successor:
+    "It is the successor, which must make of its predecessor's state, and of the same input, what its predecessor made",
   notImported: 'it never called `importState`, so it began with nothing',
 } as const;
 
@@ -134,7 +136,7 @@ export class Judge {
   }
 
   #differs(difference: Difference, result: RunResult, execution: Execution | undefined): never {
-    const { delivery, normalize } = this.#settings;
+    const { delivery, normalize, successor } = this.#settings;
     const found = sayDifference(difference, normalize === undefined ? 'output' : 'normalised output');
     const origin = execution === undefined ? '' : `, ${sayOrigin(execution)}`;
     const isRestored = (execution?.restart?.k ?? 0) > 0;
@@ -153,6 +155,8 @@ export class Judge {
       code = 'ERR_GODWIT_CHECK_NOT_DETERMINISTIC';
       advice = normalize === undefined ? ADVICE.notDeterministic : ADVICE.normalized;
     }
+    if (successor !== undefined && execution !== undefined && execution.number > 0)
+      advice = `${ADVICE.successor}. ${advice}`;
     this.#fail(code, `${found}${origin}. ${advice}`, result, execution, { difference });
   }
 

@@ -100,6 +100,7 @@ class Run implements Wire, Transport {
       progress: () => this.#progress(),
       hasClientLeft: () => this.#hasClientLeft,
       failed: (failure) => this.#settle({ kind: 'handlerFailed', failure }),
+      unreadable: (error) => this.#settle({ kind: 'failed', error }),
     });
   }
 
