@@ -1,8 +1,11 @@
 /** Every fault at every instant of a planned migration: the transfer stays exact, and nothing is left over (I1, I6). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Cause, type Delivery } from '../../packages/godwit/src/wire/index.ts';
+import { Cause, Delivery } from '../../packages/godwit/src/wire/index.ts';
+import { assertNoLeaks } from '../world/leaks.ts';
 import { MODES, Scenario } from '../world/scenario.ts';
+import { pattern, transformApp, transformed } from '../world/server-apps.ts';
+import { World } from '../world/world.ts';
 
 const LENGTH = 150_000;
 const TRIGGER_AT_BYTES = 40_000;
@@ -138,3 +141,44 @@ for (const { name: mode, delivery } of MODES) {
     scenario.finishExactly();
   });
 }
+
+test('a session goes on elsewhere, or on another carrier, when its MIGRATE comes too late for a server', () => {
+  // Found by the simulator, seed 330: the session ended with ERR_GODWIT_TIMEOUT.
+  let delayMs = 0;
+  const scenario = new Scenario({
+    servers: ['a', 'b'],
+    length: 1000,
+    server: { timers: { authenticateTimeoutMs: 100 } },
+    client: { servers: ['a', 'b'], cryptoDelayMs: () => delayMs },
+  });
+  scenario.untilReceived(1000);
+  delayMs = 200;
+  scenario.origin.kill();
+  scenario.world.until(() => (scenario.world.frames.get('refuse') ?? 0) > 0, 5000, 'a refusal');
+  delayMs = 0;
+  scenario.finishExactly();
+});
+
+test('a server takes no more sessions than it may, wherever they come from', () => {
+  // Found by the simulator, seed 17: those that were restored did not count.
+  const world = new World();
+  const server = { delivery: Delivery.Replay, app: transformApp({ exports: 'pulled' }) };
+  world.addServers(['a'], { ...server, limits: { maxSessions: 1 } });
+  world.declareServer('b', server);
+  world.start('b');
+  const clients = ['a', 'b'].map((name) => world.connect({ servers: [name], name: `client of ${name}` }));
+  const input = pattern(1000, 1);
+  for (const client of clients) client.write(input);
+  world.until(() => clients.every((client) => client.receivedBytes === 1000));
+  world.server('b').kill();
+  world.until(() => (world.frames.get('refuse') ?? 0) > 0, 5000, 'a refusal');
+  assert.equal(world.server('a').node.sessionCount, 1);
+  world.start('b');
+  for (const client of clients) client.end();
+  world.until(() => clients.every((client) => client.closed !== undefined));
+  for (const client of clients) {
+    assert.deepEqual(client.closed, { failure: undefined });
+    assert.deepEqual(client.received, transformed(input, 0));
+  }
+  assertNoLeaks(world, ...clients);
+});

@@ -38,6 +38,7 @@ function migrate(peer: RawClient, change: Partial<FrameValue<'migrate'>> = {}): 
     digest: 0,
     retainedFrom: 0,
     origin: 'a',
+    originEpoch: 1,
     originState: 0,
     cause: 0,
     budgetMs: 3000,

@@ -256,6 +256,7 @@ function attach(world: Scenario['world'], peer: RawClient, server: string, chang
       digest: 0,
       retainedFrom: 0,
       origin: 'a',
+      originEpoch: 1,
       originState: 0,
       cause: 0,
       budgetMs: 3000,

@@ -76,7 +76,16 @@ test('a second client, made from the specification, opens a session and takes it
   const attachId = crypto.randomBytes(8);
   const position = concat(
     ...[u48(2), attachId, u64(6), u64(6), u48(ticket.epoch), u48(ticket.k), u64(6), u32(0), u64(6)],
-    ...[text(`127.0.0.1:${ports[0]}`), u8(1), u8(0), u32(3000), u64(1 << 20), u32(1 << 22), u32(1 << 20)],
+    ...[
+      text(`127.0.0.1:${ports[0]}`),
+      u48(1),
+      u8(1),
+      u8(0),
+      u32(3000),
+      u64(1 << 20),
+      u32(1 << 22),
+      u32(1 << 20),
+    ],
   );
   const migrate = concat(text(''), bytes(ticket.head), bytes(ticket.body), position);
   const proof = macOf('migrate', serverName, answer.subarray(1, 17), migrate);

@@ -1,6 +1,6 @@
 /** The client's application of the simulator: it writes its input and reads its output at its own pace. */
 import type { StreamComparer } from '../../packages/cli/src/demo/comparer.ts';
-import type { Failure } from '../../packages/godwit/src/session/index.ts';
+import type { ClientEvent, Failure } from '../../packages/godwit/src/session/index.ts';
 import { SkewedClock } from '../world/clock.ts';
 import { VirtualClient } from '../world/virtual-client.ts';
 import type { World } from '../world/world.ts';
@@ -131,8 +131,18 @@ export class ClientApplication {
     );
   }
 
-  /** Called once the session is over. */
-  closed(): void {
-    if (this.plan.readPauseMs === 0) this.#mayRead = false;
+  handle(event: ClientEvent): void {
+    if (event.type === 'closed' && this.plan.readPauseMs === 0) this.#mayRead = false;
+    if (event.type === 'connected' || event.type === 'migrated') this.#keepStandbys();
+  }
+
+  /** As the hub of a client process does, to some of the servers. */
+  #keepStandbys(): void {
+    const { session } = this.client;
+    const others = session.servers.filter((server) => server.host !== session.server?.host);
+    for (const { host } of others.slice(0, this.plan.standbys))
+      this.client.after(0, () => {
+        if (!this.client.closed && !this.client.hasStandby(host)) this.client.standby(host);
+      });
   }
 }

@@ -48,3 +48,26 @@ export function compareFrom(content: Uint8Array, offset: number): StreamComparer
     pending: '',
   });
 }
+
+export interface ContentCounts {
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly corrupt: number;
+}
+
+/** Adds up what was wrong with all streams. */
+export class ContentFaults {
+  #counts: ContentCounts = { lost: 0, duplicated: 0, corrupt: 0 };
+
+  get counts(): ContentCounts {
+    return this.#counts;
+  }
+
+  add({ lost, duplicated, corrupt }: ContentCounts): void {
+    this.#counts = {
+      lost: this.#counts.lost + lost,
+      duplicated: this.#counts.duplicated + duplicated,
+      corrupt: this.#counts.corrupt + corrupt,
+    };
+  }
+}

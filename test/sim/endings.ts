@@ -1,48 +1,80 @@
 /**
- * Which ends of a session are legitimate (invariant I6, docs/guarantees.md). A patient world's timers outlast its faults:
- * there, a session ends in an error only if an application wanted that, if it never came to be, or if it was unprotected
- * when its server was lost. In an impatient world timers may run out, and each code has what must have happened before.
+ * Which ends of a session in an error are legitimate (invariant I6, docs/guarantees.md). A patient world's timers outlast
+ * its faults. There a session ends in an error only if
+ *
+ * - an application wanted that: it reset the session;
+ * - it never came to be: no server answered its OPEN while the world was disturbed, or none had room;
+ * - it was unprotected when its server lost its memory, and says just that.
+ *
+ * In an impatient world timers are short. There a session may also end because one ran out; then it must have had the time
+ * to, the world must have been disturbed meanwhile, and the code must be that timer's.
  */
 import type { Failure } from '../../packages/godwit/src/session/index.ts';
 import type { ClientApplication } from './client-application.ts';
+import type { Disturbances } from './disturbances.ts';
+import type { Plan } from './plan.ts';
 
 /** What the simulator knows of a session besides what its client says. */
 export interface Circumstances {
+  readonly plan: Plan;
   readonly client: ClientApplication;
-  readonly isPatient: boolean;
+  readonly disturbances: Disturbances;
   /** SUPPORT came. */
   readonly wasOpen: boolean;
   /** The server's application, along the surviving history, ended it. */
   readonly serverEnding: 'destroyed' | 'reset' | undefined;
-  /** The server that had it was lost while it was unprotected, and not attached anew since. */
+  /** The server that had it lost its memory, or its copy, while it was unprotected; and no other has taken it since. */
   readonly lostUnprotected: boolean;
-  /** Some fault has begun. */
-  readonly hasFaults: boolean;
+  /** Since when it has no server, in ms of the world; undefined while it has one. */
+  readonly lostAtMs: number | undefined;
+  readonly nowMs: number;
 }
 
-/** Codes that say "nobody took the session over", in the words of net. */
-const GAVE_UP = new Set(['ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED', 'ERR_GODWIT_TIMEOUT']);
+/** Clocks run up to 2 % fast, and the last answer takes its time to come. */
+const CLOCK_TOLERANCE = 0.97;
 
-/** Codes with which an impatient world's timers end a session. */
-const RAN_OUT = new Set([
-  ...GAVE_UP,
-  'ERR_GODWIT_SESSION_ENDED',
-  'ERR_GODWIT_TICKET_EXPIRED',
-  'ERR_GODWIT_DIVERGED',
-  'ERR_GODWIT_DRAINING',
-]);
+/** Codes that say "nobody took the session over", in the words of net. */
+const GAVE_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED']);
 
 /** Why a session may not have ended so; undefined where it may. */
-export function objectionTo(failure: Failure, circumstances: Circumstances): string | undefined {
-  const { client, isPatient, wasOpen, serverEnding, lostUnprotected, hasFaults } = circumstances;
-  const { code } = failure;
+export function objectionTo({ code }: Failure, circumstances: Circumstances): string | undefined {
+  const { plan, client, disturbances, wasOpen, serverEnding, lostUnprotected } = circumstances;
   if (client.ending === 'reset' && code === 'ECONNRESET') return undefined;
   if (serverEnding === 'reset' && (code === 'ECONNRESET' || code === 'ERR_GODWIT_SESSION_ENDED'))
     return undefined;
-  if (!hasFaults) return 'nothing had happened';
-  if (!wasOpen) return undefined;
+  if (!wasOpen) return objectionToOpening(code, circumstances);
+  if (!disturbances.since(-Infinity)) return 'nothing had happened';
   if (code === 'ERR_GODWIT_UNPROTECTED')
-    return lostUnprotected ? undefined : 'it was protected, or its server lived';
-  if (isPatient) return 'no timer could have run out';
-  return RAN_OUT.has(code) ? undefined : 'no timer that ran out has this code';
+    return lostUnprotected ? undefined : 'it was protected, or its server had it still';
+  return plan.isPatient ? 'no timer could have run out' : objectionToTimer(code, circumstances);
+}
+
+function objectionToOpening(code: string, { plan, disturbances }: Circumstances): string | undefined {
+  const isFull =
+    code === 'ERR_GODWIT_BUSY' && plan.servers.some(({ limits }) => limits.maxSessions !== undefined);
+  return isFull || disturbances.since(-Infinity) ? undefined : 'a whole world did not let it begin';
+}
+
+function objectionToTimer(code: string, circumstances: Circumstances): string | undefined {
+  const { plan, client, disturbances, lostAtMs, nowMs } = circumstances;
+  const { giveUpTimeoutMs = 0, giveUpSingleServerMs = 0 } = client.plan.timers;
+  const isSingle = client.client.session.servers.length < 2;
+  if (GAVE_UP.has(code)) {
+    const limitMs = isSingle ? giveUpSingleServerMs : giveUpTimeoutMs;
+    if (lostAtMs === undefined) return 'it had a server';
+    if (nowMs - lostAtMs < limitMs * CLOCK_TOLERANCE) return 'its time was not over';
+    return disturbances.since(lostAtMs) ? undefined : 'the world was whole all the time';
+  }
+  const shortest = (timer: 'lingerMs' | 'ticketLifetimeMs' | 'replayTimeoutMs'): number =>
+    Math.min(...plan.servers.map(({ timers }) => timers[timer] ?? Infinity));
+  switch (code) {
+    case 'ERR_GODWIT_SESSION_ENDED':
+      return nowMs >= shortest('lingerMs') * CLOCK_TOLERANCE
+        ? undefined
+        : 'no server could have let go of it';
+    case 'ERR_GODWIT_TICKET_EXPIRED':
+      return shortest('ticketLifetimeMs') < Infinity ? undefined : 'tickets last for an hour';
+    default:
+      return 'no timer has this code';
+  }
 }

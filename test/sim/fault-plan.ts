@@ -136,13 +136,15 @@ export function drawFaults(
     number
   >;
   const faults: FaultPlan[] = [];
-  let atMs = draw.chance(0.1) ? 0 : 4 * world.latencyMs;
+  const firstMs = draw.chance(0.1) ? 0 : 4 * world.latencyMs;
   let endMs = world.workMs;
   // Some come close together, so that one falls into what another began.
   const isDense = draw.chance(0.5);
+  let denseMs = firstMs + draw.between(0, world.workMs / 2);
   for (let i = 0; i < count; i += 1) {
     const kind = draw.weighted(weights);
-    atMs += isDense ? draw.between(0, 6 * world.latencyMs) : draw.between(0, (2 * world.workMs) / count);
+    if (isDense) denseMs += draw.between(0, 6 * world.latencyMs);
+    const atMs = isDense ? denseMs : firstMs + draw.between(0, world.workMs);
     const lastsMs = draw.magnitude(1, MAX_FAULT_MS);
     faults.push({
       kind,

@@ -5,6 +5,7 @@ import { encodePeerFrame } from '../../packages/godwit/src/wire/index.ts';
 import type { Pipe } from '../world/pipe.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
 import type { ClientApplication } from './client-application.ts';
+import { Disturbances } from './disturbances.ts';
 import { Draw } from './draw.ts';
 import { isStepFault, type FaultKind, type FaultPlan } from './fault-plan.ts';
 import type { Simulation } from './simulation.ts';
@@ -32,8 +33,7 @@ export class Faults {
   /** TRIGGERs that come twice, or again later: for which client, and after how long. */
   readonly #repeats: { client: ClientApplication; fault: FaultPlan; afterMs: number }[] = [];
   #isHealed = false;
-  /** Anything was done to the world at all. */
-  hasBegun = false;
+  readonly disturbances = new Disturbances();
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -66,7 +66,7 @@ export class Faults {
     narrate?.(
       `FAULT ${fault.kind} (client ${fault.client + 1}, server ${fault.server}, ${Math.round(fault.lastsMs)} ms)`,
     );
-    this.hasBegun = true;
+    this.disturbances.add(this.#simulation.world.now, fault.lastsMs);
     if (isStepFault(fault.kind)) {
       steps.arm(fault);
       return;
@@ -148,6 +148,7 @@ export class Faults {
     if (!server?.isAlive || server.isSuspended) return false;
     const before = client.migrations.length;
     server.suspend();
+    this.disturbances.add(world.now, Infinity);
     const look = (): void => {
       if (this.#isHealed || !server.isSuspended) return;
       if (client.migrations.length > before || client.closed) this.#later(fault, () => server.resume());
@@ -469,6 +470,7 @@ export class Faults {
   heal(): void {
     const { world, plan, clients, steps } = this.#simulation;
     this.#isHealed = true;
+    this.disturbances.heal(world.now);
     this.#simulation.narrate?.('THE WORLD HEALS');
     steps.disarm();
     this.#slow.clear();

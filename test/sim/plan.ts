@@ -87,8 +87,8 @@ export function drawPlan(seed: number): Plan {
   const serverCount = Number(draw.weighted({ 1: 0.6, 2: 4, 3: 4, 4: 1, 5: 0.6 }));
   const names = Array.from({ length: serverCount }, (_, i) => String.fromCharCode(97 + i));
   const clientCount = Number(draw.weighted({ 1: 8, 2: 1.4, 3: 0.4, 4: 0.2 }));
-  const workMs = draw.magnitude(30, 3000);
   const network = drawNetwork(draw);
+  const workMs = Math.max(draw.magnitude(30, 3000), 20 * network.latencyMs);
   const clients = Array.from({ length: clientCount }, (_, i) =>
     drawClient(draw.fork(), { name: `client ${i + 1}`, names, delivery, workMs, isPatient }),
   );
@@ -136,6 +136,13 @@ function drawServer(draw: Draw, name: string, isPatient: boolean): ServerPlan {
       snapshotIntervalBytes: draw.magnitude(64, 256 * KIB),
       snapshotShare: draw.pick([0, 1, 16]),
       maxStateBytes: draw.chance(0.05) ? 2 * KIB : DEFAULT_SERVER_LIMITS.maxStateBytes,
+      ...(draw.chance(0.1) && {
+        maxSessions: draw.whole(1, 4),
+        maxRestoring: draw.whole(1, 3),
+        maxUnauthenticatedCarriers: draw.whole(1, 6),
+        maxTombstones: draw.whole(1, 3),
+        maxWatched: draw.whole(1, 3),
+      }),
     },
     timers: {
       ackDelayMs: draw.pick([0, 5, 25, 100]),
@@ -145,7 +152,7 @@ function drawServer(draw: Draw, name: string, isPatient: boolean): ServerPlan {
       progressIntervalMs: draw.magnitude(20, 250),
       releaseDelayMs: draw.magnitude(10, 250),
       pingIdleMs: draw.magnitude(500, 15_000),
-      ...(isPatient ? { lingerMs: 60_000, replayTimeoutMs: 60_000 } : drawShortServerTimers(draw)),
+      ...(isPatient ? { lingerMs: 60_000 } : drawShortServerTimers(draw)),
     },
     cryptoMs: draw.chance(0.15) ? draw.between(0.1, 5) : 0,
   };
@@ -222,9 +229,9 @@ function drawClient(
     },
     cryptoMs: draw.chance(0.2) ? draw.between(0.1, 5) : 0,
     script,
-    application: drawApplication(draw, script, delivery),
+    application: drawApplication(draw, script, delivery, workMs),
     writeBytes,
-    writePauseMs: draw.chance(0.15) ? 0 : (workMs * draw.next()) / pieces,
+    writePauseMs: draw.chance(0.2) ? 0 : (workMs * draw.between(0.3, 1.2)) / pieces,
     readPieces: draw.whole(1, 4),
     readPauseMs: draw.chance(0.75) ? 0 : draw.magnitude(1, 60),
     standbys: draw.chance(0.5) ? 0 : draw.whole(1, names.length),
@@ -234,15 +241,20 @@ function drawClient(
   };
 }
 
-function drawApplication(draw: Draw, script: Script, delivery: Delivery): ApplicationPlan {
+function drawApplication(draw: Draw, script: Script, delivery: Delivery, workMs: number): ApplicationPlan {
   const bytes = script.inputBytes + script.outputBytes;
+  const pieces = draw.magnitude(1, 40);
+  const isPaced = draw.chance(0.5);
   return {
     exports: draw.weighted(EXPORT_HABITS),
     exportEveryBytes: draw.magnitude(1, Math.max(2, bytes)),
     lateMs: draw.magnitude(1, 600),
-    refusals: draw.magnitude(1, 30),
+    refusals: draw.magnitude(1, 12),
     stateBytes: Number(draw.weighted({ 20: 8, 2040: 1, 3000: 1, 20_000: 1, 60_000: 0.3 })),
-    writeBytes: draw.magnitude(1 + Math.floor(script.outputBytes / 400), 64 * KIB),
+    writeBytes: isPaced
+      ? Math.ceil((script.outputBytes + 1) / pieces)
+      : draw.magnitude(1 + Math.floor(script.outputBytes / 400), 64 * KIB),
+    writePauseMs: isPaced ? (workMs * draw.between(0.3, 1.2)) / pieces : 0,
     readPauseMs: draw.chance(0.8) ? 0 : draw.magnitude(1, 40),
     leavesToChance: delivery === Delivery.Commit && draw.chance(0.5),
     earlyEnd: draw.chance(0.06)

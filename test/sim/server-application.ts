@@ -40,6 +40,8 @@ export interface ApplicationPlan {
   readonly stateBytes: number;
   /** Most bytes in one write, and in one go. */
   readonly writeBytes: number;
+  /** Between two writes; 0 writes as fast as it may. */
+  readonly writePauseMs: number;
   /** Between two reads; 0 reads whatever comes. */
   readonly readPauseMs: number;
   /** Its output is not a function of its input (`commit` mode only). */
@@ -87,7 +89,10 @@ export class ServerApplication implements ServerApp {
   #refusals: number;
   #sawEnd: boolean;
   #isOver = false;
+  /** How it heard of the end. */
+  #told: { readonly code: string | undefined } | undefined;
   #isPausing = false;
+  #isResting = false;
   /** A late answer is on its way, for these reasons. */
   #answering: ExportReason | undefined;
 
@@ -107,6 +112,10 @@ export class ServerApplication implements ServerApp {
   get consumed(): number {
     return this.#input;
   }
+  /** How it heard that its session is over; undefined while it has not. */
+  get told(): { readonly code: string | undefined } | undefined {
+    return this.#told;
+  }
   get sawEnd(): boolean {
     return this.#sawEnd;
   }
@@ -123,9 +132,11 @@ export class ServerApplication implements ServerApp {
       case 'closed':
         // What came before the end is still there to be read.
         if (event.failure === undefined && this.execution.ending === undefined) this.#readAll();
+        this.#told = { code: event.failure?.code };
         this.#isOver = true;
         return;
       case 'moved':
+        this.#told = { code: 'ERR_GODWIT_MOVED' };
         this.#isOver = true;
         return;
       case 'readable':
@@ -157,16 +168,26 @@ export class ServerApplication implements ServerApp {
     const { plan, context } = this.#parts;
     const { session } = this;
     let wrote = false;
-    while (this.#output < this.#allowed && session.wantsWrite) {
+    while (this.#output < this.#allowed && !this.#isResting && session.wantsWrite) {
       const length = Math.min(plan.writeBytes, this.#allowed - this.#output, session.writeRoom);
       session.write(context.now(), this.#bytes(length));
       wrote = true;
       if (session.state === 'ended') return false;
       this.#output += length;
       this.#maybeExport();
+      if (plan.writePauseMs > 0) this.#rest();
     }
     this.#maybeEnd();
     return wrote;
+  }
+
+  #rest(): void {
+    const { plan, context } = this.#parts;
+    this.#isResting = true;
+    context.after(plan.writePauseMs, () => {
+      this.#isResting = false;
+      this.#work();
+    });
   }
 
   #bytes(length: number): Uint8Array {

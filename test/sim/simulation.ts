@@ -3,17 +3,18 @@
  * every transfer must finish.
  */
 import { KeyRing } from '../../packages/godwit/src/crypto/index.ts';
-import type { ServerEvent, ServerSession } from '../../packages/godwit/src/session/index.ts';
+import type { ClientEvent, ServerEvent, ServerSession } from '../../packages/godwit/src/session/index.ts';
 import type { DataPiece, Frame, PeerFrame, ServerAddress } from '../../packages/godwit/src/wire/index.ts';
 import { SkewedClock } from '../world/clock.ts';
 import type { Pipe } from '../world/pipe.ts';
 import type { ServerApp, ServerAppFactory } from '../world/server-apps.ts';
 import { QuickCrypto } from '../world/quick-crypto.ts';
+import type { VirtualClient } from '../world/virtual-client.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
 import { World, type CarrierOf, type WorldObserver } from '../world/world.ts';
 import { Checks } from './checks.ts';
 import { ClientApplication } from './client-application.ts';
-import { stampedBytes } from './content.ts';
+import { ContentFaults, stampedBytes, type ContentCounts } from './content.ts';
 import { FRAME_ROWS, Coverage, TRANSITION_ROWS, countTransitions, type CoverageCounts } from './coverage.ts';
 import { Draw } from './draw.ts';
 import { FAULT_KINDS } from './fault-plan.ts';
@@ -23,6 +24,7 @@ import { History } from './history.ts';
 import type { ClientPlan, Plan, ServerPlan } from './plan.ts';
 import { ServerApplication, decodeState } from './server-application.ts';
 import { Steps } from './steps.ts';
+import { describeClientEvent, describeFrame } from './trace.ts';
 import { Violations, type Violation } from './violations.ts';
 
 /** After the world has healed, every transfer must be over within so much time, in ms. */
@@ -37,6 +39,8 @@ export interface RunResult {
   readonly seed: number;
   readonly violations: readonly Violation[];
   readonly coverage: CoverageCounts;
+  /** Bytes that were lost, duplicated or corrupt, in both directions. */
+  readonly content: ContentCounts;
   /** Of everything that happened, in order: two runs of one seed must agree. */
   readonly hash: number;
   /** Time that passed in the world, in ms. */
@@ -50,7 +54,10 @@ export class Simulation {
   readonly plan: Plan;
   readonly world: World;
   readonly clients: ClientApplication[] = [];
+  /** Every start of a server's application, and the process it ran in. */
+  readonly applications: { readonly application: ServerApplication; readonly server: VirtualServer }[] = [];
   readonly history = new History();
+  readonly contentFaults = new ContentFaults();
   readonly coverage = new Coverage();
   readonly violations: Violations;
   readonly checks: Checks;
@@ -137,6 +144,7 @@ export class Simulation {
       seed: this.plan.seed,
       violations: this.violations.all,
       coverage: this.coverage.counts,
+      content: this.contentFaults.counts,
       hash: this.#hash,
       worldMs: this.world.now,
     };
@@ -218,7 +226,7 @@ export class Simulation {
         input: restart?.input ?? 0,
         output: restart?.output ?? 0,
       });
-      if (restart) this.checks.restored(client, restart, state);
+      if (restart) this.checks.servers.restored(client, restart, state);
       const { plan, input, output } = client;
       const application = new ServerApplication(
         {
@@ -233,6 +241,8 @@ export class Simulation {
         },
         restart,
       );
+      const server = this.world.server(context.server);
+      this.applications.push({ application, server });
       // The application may write at once, as it is handed the session.
       context.after(0, () => application.start());
       return application;
@@ -247,6 +257,10 @@ export class Simulation {
     return this.clients.find((client) => client.plan.name === name);
   }
 
+  planOf(server: string): ServerPlan | undefined {
+    return this.plan.servers.find(({ name }) => name === server);
+  }
+
   address(name: string): ServerAddress {
     return { name, host: name, port: 1 };
   }
@@ -258,38 +272,40 @@ export class Simulation {
       frameArrives: (frame, from, to, carrier) => this.#frameArrives(frame, from, to, carrier),
       peerFrameArrives: (frame, from, to) => this.#peerFrameArrives(frame, from, to),
       partsLeave: (parts, from, to, carrier) => this.#partsLeave(parts, from, to, carrier),
-      peerBytesLeave: (bytes, from, to) =>
+      peerBytesLeave: (bytes) =>
         walkPeerFrames(bytes, (name) => {
           this.coverage.count('peerFramesSent', name);
-          this.#note(`${from} ⇒ ${to}`, name, 1);
         }),
       serverEvent: (server, event) => this.#serverEvent(server, event),
-      clientEvent: (client, event) => this.checks.clientEvent(client, event),
-      serverSettled: (server) => this.checks.serverSettled(server),
-      clientSettled: (client) => this.checks.clientSettled(client),
+      clientEvent: (client, event) => this.#clientEvent(client, event),
+      serverSettled: (server) => this.checks.servers.settled(server),
+      clientSettled: (client) => {
+        const application = this.clientNamed(client.name);
+        if (application) this.checks.of(application).settled();
+      },
     };
   }
 
   /** Everything that happens goes into the hash, and into the transcript if there is one. */
-  #note(way: string, what: string, kind: number): void {
-    let hash = this.#hash;
-    for (let i = 0; i < what.length; i += 1) hash = Math.imul(hash ^ what.charCodeAt(i), 0x01000193);
-    hash = Math.imul(hash ^ Math.floor(this.world.now * 1000), 0x01000193) + kind;
-    for (let i = 0; i < way.length; i += 1) hash = Math.imul(hash ^ way.charCodeAt(i), 0x01000193);
-    this.#hash = hash >>> 0;
-    this.narrate?.(`${way}  ${what}`);
+  #note(way: string, what: string, describe: () => string = () => what): void {
+    this.#hash = fold(fold(fold(this.#hash, way), what), String(Math.floor(this.world.now * 1000)));
+    this.narrate?.(`${way}  ${describe()}`);
   }
 
   #frameArrives(frame: Frame | DataPiece, from: string, to: string, carrier: CarrierOf): void {
     this.coverage.count('framesReceived', frame.frame);
-    this.#note(`${from} → ${to}`, frame.frame, 2);
+    this.#note(`${from} → ${to}`, frame.frame, () => describeFrame(frame));
     this.checks.frameArrives(frame, from, to, carrier);
+    if (frame.frame === 'trigger') {
+      const client = this.clientNamed(to);
+      if (client) this.faults.triggerArrives(client, frame);
+    }
     this.steps.arrives(frame.frame, from, to);
   }
 
   #peerFrameArrives(frame: PeerFrame, from: string, to: string): void {
     this.coverage.count('peerFramesReceived', frame.frame);
-    this.#note(`${from} ⇒ ${to}`, `${frame.frame} arrives`, 3);
+    this.#note(`${from} ⇒ ${to}`, frame.frame, () => describeFrame(frame));
     this.steps.arrives(frame.frame, from, to);
   }
 
@@ -302,7 +318,7 @@ export class Simulation {
     this.#record(parts, from, carrier.pipe);
     walkers[this.world.servers.has(from) ? 1 : 0].walk(parts, (name) => {
       this.coverage.count('framesSent', name);
-      this.checks.frameLeaves(name, from, to, carrier);
+      this.checks.frameLeaves(name, from, carrier);
     });
   }
 
@@ -318,11 +334,21 @@ export class Simulation {
     recording.push(...parts.map((part) => part.slice()));
   }
 
+  #clientEvent(client: VirtualClient, event: ClientEvent): void {
+    const application = this.clientNamed(client.name);
+    if (!application || event.type === 'crypto' || event.type === 'readable' || event.type === 'drain')
+      return;
+    application.handle(event);
+    this.checks.clientEvent(application, event);
+    if (event.type === 'migrating') this.steps.migrating(client.name, event.from, event.to ?? '');
+    this.#note(client.name, event.type, () => describeClientEvent(event));
+  }
+
   #serverEvent(server: VirtualServer, event: ServerEvent): void {
     this.checks.serverEvent(server, event);
     if (event.type === 'crypto' || event.type === 'readable' || event.type === 'drain') return;
     const detail = event.type === 'refused' ? ` ${event.failure.code} ${event.failure.message}` : '';
-    this.#note(server.address.name, event.type + detail, 4);
+    this.#note(server.address.name, event.type + detail);
   }
 
   /** The server that has the session as its client sees it, if it runs. */
@@ -338,4 +364,11 @@ export class Simulation {
 /** The rows that many seeds together must reach. */
 export function requiredCoverage(): Coverage {
   return new Coverage({ ...TRANSITION_ROWS, ...FRAME_ROWS, faults: FAULT_KINDS });
+}
+
+/** FNV-1a. */
+function fold(hash: number, text: string): number {
+  let folded = hash;
+  for (let i = 0; i < text.length; i += 1) folded = Math.imul(folded ^ text.charCodeAt(i), 0x01000193);
+  return folded >>> 0;
 }

@@ -73,6 +73,7 @@ export class Steps {
     const { world, faults, plan, coverage } = this.#simulation;
     const strike = (): void => {
       if (faults.isHealed || !this.#strike(fault, from, to)) return;
+      faults.disturbances.add(world.now, fault.lastsMs);
       faults.count(fault.kind);
       coverage.count('steps', `${fault.kind}: ${step.frame}`);
     };

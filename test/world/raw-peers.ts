@@ -126,6 +126,7 @@ const MIGRATE: Omit<FrameValue<'migrate'>, 'head' | 'mac'> = {
   digest: 0,
   retainedFrom: 0,
   origin: 'a',
+  originEpoch: 1,
   originState: 0,
   cause: 0,
   budgetMs: 3000,

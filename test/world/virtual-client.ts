@@ -213,6 +213,10 @@ export class VirtualClient {
     return pieces === mostPieces;
   }
 
+  hasStandby(server: string): boolean {
+    return this.#standbys.has(server);
+  }
+
   /** Sets a standby up to a server, as the hub of a client process does. */
   standby(server: string): void {
     this.#world.dial(this.name, server, (pipe) => {

@@ -22,6 +22,8 @@ const MAX_EXTENSIONS = 3;
 export class Attempt {
   readonly cause: Cause;
   readonly from: Candidate;
+  /** Epoch of the OPEN or attach that is left. */
+  readonly fromEpoch: number;
   readonly target: Candidate | undefined;
   readonly startedAt: number;
   readonly detectMs: number;
@@ -47,6 +49,7 @@ export class Attempt {
   constructor(options: {
     cause: Cause;
     from: Candidate;
+    fromEpoch: number;
     target: Candidate | undefined;
     now: number;
     detectMs: number;
@@ -60,6 +63,7 @@ export class Attempt {
     this.#staggerMs = options.staggerMs;
     this.cause = options.cause;
     this.from = options.from;
+    this.fromEpoch = options.fromEpoch;
     this.target = options.target;
     this.startedAt = options.now;
     this.detectMs = options.detectMs;

@@ -64,6 +64,7 @@ export class Migration {
     this.#core.attempt = new Attempt({
       cause,
       from,
+      fromEpoch: attachment.epoch,
       target,
       now,
       detectMs: unplanned ? now - this.#core.vitals.lastAliveAt : 0,
@@ -157,6 +158,7 @@ export class Migration {
       epoch: this.#core.askedEpoch,
       attachId,
       origin: attempt.from.name,
+      originEpoch: attempt.fromEpoch,
       originState: attempt.originState,
       cause: attempt.cause,
       budgetMs: this.#core.config.timers.attachTimeoutMs,
@@ -380,6 +382,7 @@ export class Migration {
     const attempt = new Attempt({
       cause: Cause.Application,
       from: attachment.server,
+      fromEpoch: attachment.epoch,
       target: attachment.server,
       now,
       detectMs: 0,

@@ -192,12 +192,12 @@ export class Destination {
         `epoch ${migrate.epoch}, but ${session.highestEpoch} was seen`,
         true,
       );
-    if (migrate.origin === this.#host.config.name) {
-      session.confirm(); // whoever names this server as its origin has our ACCEPT
+    if (migrate.origin === this.#host.config.name && session.isKnownAs(migrate.originEpoch)) {
+      session.confirm(); // whoever names this attach as the one it leaves has our ACCEPT
       this.#resume(attach, session);
       return;
     }
-    // The client lived elsewhere since: what is here is a copy it never confirmed, or one it has left behind.
+    // What is here is an offer that the client never took, or a copy that it left behind.
     if (session.isConfirmed) session.release(migrate.origin);
     else session.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client attached elsewhere instead' });
     // An in-band attach went with the carrier of what it left behind.
@@ -250,6 +250,12 @@ export class Destination {
     if (migrate.origin !== config.name && migrate.originState === OriginState.Unknown)
       this.#pulls.begin(attach, originAddress(config, migrate.origin, head));
     else this.#restoreFromTicket(attach);
+  }
+
+  /** Others that were under way may have begun meanwhile. */
+  #checkRoom(): void {
+    if (this.#host.sessions.size >= this.#host.config.limits.maxSessions)
+      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
   }
 
   // --- resume ----------------------------------------------------------------------------------------------------
@@ -365,6 +371,7 @@ export class Destination {
     this.#accept(attach, head.secret, offer, (accept) => {
       displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
       if (!this.#isCurrent(attach)) return;
+      this.#checkRoom();
       const terminal = point.inputFinished && point.outputFinished ? true : (transfer?.terminal ?? false);
       const session = new ServerSession(this.#host.sessionHost, {
         sessionId: attach.sessionId,

@@ -53,19 +53,16 @@ export class Entrance {
    * Nothing that lives here is touched before the answer is ready: until then it is only one OPEN more.
    */
   handleOpen(carrier: ServerCarrier, open: Frame<'open'>): void {
-    const { limits, service } = this.#host.config;
+    const { service } = this.#host.config;
     if (open.service !== service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${service}`, true);
-    if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
     if (open.epoch < 1) throw new ProtocolError(WireCode.Protocol, 'epochs begin at 1');
     if (open.epoch > MAX_OPEN_EPOCH)
       throw new ProtocolError(
         WireCode.LimitExceeded,
         `OPEN with epoch ${open.epoch}, at most ${MAX_OPEN_EPOCH} is taken`,
       );
-    const existing = this.#replaceable(open);
-    if (!existing && this.#host.sessions.size >= limits.maxSessions)
-      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
+    this.#replaceable(open);
     this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
     if (this.#host.config.authorizes !== true) {
@@ -100,9 +97,11 @@ export class Entrance {
 
   /**
    * The session that this OPEN would replace: one that an earlier OPEN of its client made, and whose client never heard of
-   * it. Throws `ProtocolError` where the OPEN is not the newest, or the session is, or was, established.
+   * it. Throws `ProtocolError` where the OPEN is not the newest, where the session is, or was, established, and where there
+   * is no room for another.
    */
   #replaceable(open: Frame<'open'>): ServerSession | undefined {
+    if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
     const id = toHex(open.sessionId);
     const session = this.#host.findSession(id);
     const stone = this.#host.tombstones.get(id, this.#host.now);
@@ -115,6 +114,8 @@ export class Entrance {
         `OPEN with epoch ${open.epoch}, but ${newest} was seen`,
         true,
       );
+    if (!session && this.#host.sessions.size >= this.#host.config.limits.maxSessions)
+      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
     return session;
   }
 

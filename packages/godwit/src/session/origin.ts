@@ -73,11 +73,16 @@ export class Origin {
         );
         return;
       }
+      if (!session.isKnownAs(migrate.originEpoch)) {
+        session.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client attached elsewhere instead' });
+        this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended: false }));
+        return;
+      }
       if (session.isResetting) {
         this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended: true }));
         return;
       }
-      session.confirm(); // the client names this server as its origin: it has our ACCEPT
+      session.confirm(); // the client names this attach as the one it leaves: it has our ACCEPT
       session.noteEpoch(migrate.epoch);
       this.#handovers.set(id, {
         requestId: pull.requestId,

@@ -1,6 +1,6 @@
 /** A carrier as the server node knows it, whatever it is used for. */
-import { ProtocolError, WireCode } from '../wire/index.ts';
 import type { Incoming } from './client-events.ts';
+import { ProtocolError, WireCode } from '../wire/index.ts';
 import type { DeadlineHeap, DeadlineOwner } from './deadline-heap.ts';
 import type { ServerSession } from './server-session.ts';
 
@@ -43,6 +43,11 @@ export class ServerCarrier implements DeadlineOwner {
     this.nextTimeout = undefined;
     this.#expired(this);
   }
+}
+
+/** Whoever was slow, it is no reason to end a session: another server, or another carrier, may be quicker. */
+export function tooLate(): ProtocolError {
+  return new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time', true);
 }
 
 /** All carriers of a node, and what holds for each: busy with cryptography, not writable, or with something to send. */

@@ -22,7 +22,7 @@ import { CryptoBook, type CryptoResult } from './crypto.ts';
 import { DeadlineHeap, Repeated } from './deadline-heap.ts';
 import { Destination } from './destination.ts';
 import { Entrance } from './entrance.ts';
-import { ServerCarrier, ServerCarriers, misplaced } from './server-carrier.ts';
+import { ServerCarrier, ServerCarriers, misplaced, tooLate } from './server-carrier.ts';
 import type { NodePopulation } from './node-population.ts';
 import { Origin } from './origin.ts';
 import { encodeFarewell } from './pending-attach.ts';
@@ -280,8 +280,7 @@ export class ServerNode {
       this.#live.now + timers.authenticateTimeoutMs,
       (expired) => {
         if (expired.role === 'standby') this.#standbys.handleSilence(expired);
-        else
-          this.#refuse(expired, new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time'));
+        else this.#refuse(expired, tooLate());
       },
     );
     this.#carriers.add(carrier);

@@ -82,6 +82,13 @@ export class ServerSession {
   get isConfirmed(): boolean {
     return this.#core.everConfirmed;
   }
+  /**
+   * @internal Whether a client that leaves this server's OPEN or attach of that epoch has this copy. If not, it left what a
+   * former process of this name had, and never took what it is offered here.
+   */
+  isKnownAs(originEpoch: number): boolean {
+    return this.#core.everConfirmed || this.#core.epoch === originEpoch;
+  }
   /** The client has answered since it opened the session. */
   get isEstablished(): boolean {
     return this.#core.established;

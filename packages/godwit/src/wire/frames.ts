@@ -138,6 +138,8 @@ export const frames = {
     retainedFrom: u64,
     /** Name of the server the session leaves. */
     origin: name,
+    /** Epoch of the OPEN or attach that is left: another one of that server's is not what the client has. */
+    originEpoch: u48,
     /** What the client knows of it: 0 unknown, 1 dead, 2 detached. */
     originState: choice(OriginState),
     /** How the migration came about (§5.3). */
