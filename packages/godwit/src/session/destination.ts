@@ -31,6 +31,7 @@ import { Pulls } from './pulls.ts';
 import { anotherSession, displaceRival } from './rival.ts';
 import {
   checkAdmission,
+  checkRoom,
   checkTicketRestores,
   lostBytes,
   originAddress,
@@ -252,12 +253,6 @@ export class Destination {
     else this.#restoreFromTicket(attach);
   }
 
-  /** Others that were under way may have begun meanwhile. */
-  #checkRoom(): void {
-    if (this.#host.sessions.size >= this.#host.config.limits.maxSessions)
-      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
-  }
-
   // --- resume ----------------------------------------------------------------------------------------------------
 
   #resume(attach: PendingAttach, session: ServerSession): void {
@@ -371,7 +366,7 @@ export class Destination {
     this.#accept(attach, head.secret, offer, (accept) => {
       displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
       if (!this.#isCurrent(attach)) return;
-      this.#checkRoom();
+      checkRoom(config, this.#host.sessions.size); // OPENs that were under way may have taken the rest
       const terminal = point.inputFinished && point.outputFinished ? true : (transfer?.terminal ?? false);
       const session = new ServerSession(this.#host.sessionHost, {
         sessionId: attach.sessionId,

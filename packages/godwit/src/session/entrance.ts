@@ -15,6 +15,7 @@ import {
   type Frame,
 } from '../wire/index.ts';
 import type { CryptoBook } from './crypto.ts';
+import { checkRoom } from './restore-rules.ts';
 import type { ServerCarrier } from './server-carrier.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
@@ -114,8 +115,7 @@ export class Entrance {
         `OPEN with epoch ${open.epoch}, but ${newest} was seen`,
         true,
       );
-    if (!session && this.#host.sessions.size >= this.#host.config.limits.maxSessions)
-      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
+    if (!session) checkRoom(this.#host.config, this.#host.sessions.size);
     return session;
   }
 

@@ -56,6 +56,11 @@ export function checkAdmission(
   if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
     throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
   if (isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
+  checkRoom(config, sessions);
+}
+
+/** Throws `ProtocolError` (Busy) when a server that has so many sessions takes no more. */
+export function checkRoom(config: ServerNodeConfig, sessions: number): void {
   if (sessions >= config.limits.maxSessions)
     throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
 }
