@@ -6,7 +6,7 @@ import tseslint from 'typescript-eslint';
 const awaitedByTheRunner = ['test', 'it', 'suite', 'describe', 'before', 'after', 'beforeEach', 'afterEach'];
 
 export default defineConfig(
-  { ignores: ['**/node_modules/', '**/dist/', 'docs/', 'test/vectors/'] },
+  { ignores: ['**/node_modules/', '**/dist/', 'docs/', 'test/vectors/', 'bench/.compiled/'] },
   eslint.configs.recommended,
   {
     rules: {

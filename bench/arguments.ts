@@ -1,28 +1,31 @@
 /** The command line of `npm run bench`. */
 import { parseArgs } from 'node:util';
 import { CATALOG, type BenchmarkName } from './catalog.ts';
+import { PEERS_SUMMARY } from './peers/rows.ts';
 
 export const USAGE = `Usage: npm run bench -- [options] [name ...]
 
 Measures Godwit against plain node:net on this machine, each side in processes of its own, in turns. Sessions are protected,
-or the run fails. Without names: everything, then bench/results/latest.json, the plots beside it and docs/performance.md.
+or the run fails. Prints a table, and puts what was measured into bench/results/latest.json, the plots beside it and
+docs/performance.md. Without names: every figure, within 20 minutes; "peers" only by its name.
 
-  --json         print one line of JSON on standard output; progress goes to standard error; no file is written
-  --quick        fewer rounds and sessions: within 180 s, good for gross regressions only
+  --json         print one line of JSON on standard output instead; no file is written
+  --quick        fewer rounds and sessions: within 180 s, good for gross regressions only; no file is written
   --check        fail when a figure is beyond the gross limit in bench/limits.ts
-  --profile      one round with --cpu-prof for both ends; prints where the time went
+  --profile      one round with --cpu-prof in every process; prints where the time went; no file but the profiles
   --allocations  one round with --heap-prof instead
   --help         print this
 
 Names:
-${Object.entries(CATALOG)
+${Object.entries({ ...CATALOG, peers: { summary: PEERS_SUMMARY } })
   .map(([name, { summary }]) => `  ${name.padEnd(16)} ${summary}`)
-  .join('\n')}`;
+  .join('\n')}
+
+Progress goes to standard error. Exit code: 0, 1 if a benchmark failed or a check did, 2 if it could not start.`;
 
 export interface BenchArguments {
   readonly names: readonly BenchmarkName[];
-  /** No name was given. */
-  readonly everything: boolean;
+  readonly peers: boolean;
   readonly json: boolean;
   readonly quick: boolean;
   readonly check: boolean;
@@ -36,12 +39,12 @@ export class UsageError extends Error {}
 export function parseBenchArguments(args: readonly string[]): BenchArguments | 'help' {
   const { values, positionals } = parse(args);
   if (values.help) return 'help';
-  const unknown = positionals.find((name) => !(name in CATALOG));
+  const unknown = positionals.find((name) => name !== 'peers' && !Object.hasOwn(CATALOG, name));
   if (unknown !== undefined) throw new UsageError(`There is no benchmark called "${unknown}".`);
   const all = Object.keys(CATALOG) as BenchmarkName[];
   return {
     names: positionals.length === 0 ? all : all.filter((name) => positionals.includes(name)),
-    everything: positionals.length === 0,
+    peers: positionals.includes('peers'),
     json: values.json ?? false,
     quick: values.quick ?? false,
     check: values.check ?? false,

@@ -8,6 +8,7 @@ import { memory } from './figures/memory.ts';
 import { scale } from './figures/scale.ts';
 import { bulkDown, bulkUp, small, snapshots } from './figures/streams.ts';
 import { tiny } from './figures/tiny.ts';
+import { tls } from './figures/tls.ts';
 import type { Benchmark } from './harness/bench.ts';
 import type { LIMITS } from './limits.ts';
 
@@ -22,6 +23,7 @@ export const CATALOG: Readonly<Record<BenchmarkName, Benchmark>> = {
   memory,
   snapshots,
   commit,
+  tls,
   http,
   plannedBlackout,
   crashBlackout,

@@ -2,13 +2,13 @@
 import { join } from 'node:path';
 import { USAGE, UsageError, parseBenchArguments, type BenchArguments } from './arguments.ts';
 import { CATALOG, type BenchmarkName } from './catalog.ts';
-import { Bench, FULL, QUICK, type Outcome } from './harness/bench.ts';
+import { Bench, FULL, QUICK } from './harness/bench.ts';
 import { ensureBuilt } from './harness/fresh-build.ts';
 import { Profiles } from './harness/profiles.ts';
 import { LIMITS, reaches, type Limit } from './limits.ts';
-import { formatTable } from './report/table.ts';
-
-const resultsFolder = join(import.meta.dirname, 'results');
+import { comparePeers } from './peers/rows.ts';
+import { publish, type Figures, type Results } from './report/results.ts';
+import { formatResults } from './report/table.ts';
 
 /** Progress; standard output is for results. */
 const log = (line: string): void => console.error(line);
@@ -29,36 +29,45 @@ try {
 }
 
 async function main(choices: BenchArguments): Promise<number> {
-  ensureBuilt(log);
-  const outcomes: Partial<Record<BenchmarkName, Outcome>> = {};
-  for (const name of choices.names) outcomes[name] = await runOne(name, choices);
+  await ensureBuilt(log);
+  const results: Results = { figures: {} };
+  for (const name of choices.names) results.figures[name] = await runOne(name, choices, CATALOG[name].run);
+  if (choices.peers) results.peers = await runOne('peers', choices, comparePeers);
   if (choices.profile !== undefined) return 0;
-  console.log(choices.json ? JSON.stringify(outcomes) : formatTable(outcomes));
-  return choices.check ? check(outcomes) : 0;
+  if (choices.json)
+    console.log(JSON.stringify({ ...results.figures, ...(choices.peers && { peers: results.peers }) }));
+  else {
+    console.log(formatResults(results));
+    if (!choices.quick) publish(results, log);
+  }
+  return choices.check ? check(results.figures) : 0;
 }
 
-async function runOne(name: BenchmarkName, { quick, profile }: BenchArguments): Promise<Outcome> {
+/** Runs a benchmark at the chosen scale, or once for its profile. */
+async function runOne<T>(
+  name: string,
+  { quick, profile }: BenchArguments,
+  run: (bench: Bench) => Promise<T>,
+): Promise<T> {
   const startedMs = performance.now();
   const scale = quick ? QUICK : FULL;
   const options = { name, log: (line: string) => log(`${name} ${line}`) };
   if (profile === undefined) {
-    const outcome = await CATALOG[name].run(new Bench({ ...options, scale }));
+    const outcome = await run(new Bench({ ...options, scale }));
     log(`${name} took ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
     return outcome;
   }
-  const profiles = new Profiles(join(resultsFolder, 'profiles', name), profile);
+  const profiles = new Profiles(join(import.meta.dirname, 'results/profiles', name), profile);
   const nodeOptions = (title: string): readonly string[] => profiles.nodeOptions(title);
-  const outcome = await CATALOG[name].run(
-    new Bench({ ...options, scale: { ...scale, pairs: 1 }, nodeOptions }),
-  );
+  const outcome = await run(new Bench({ ...options, scale: { ...scale, pairs: 1 }, nodeOptions }));
   console.log(profiles.summary());
   return outcome;
 }
 
 /** Says which figures are beyond their gross limits. Answers the exit code. */
-function check(outcomes: Readonly<Partial<Record<BenchmarkName, Outcome>>>): number {
+function check(figures: Readonly<Figures>): number {
   let failures = 0;
-  for (const [name, outcome] of Object.entries(outcomes)) {
+  for (const [name, outcome] of Object.entries(figures)) {
     if ('skipped' in outcome) continue;
     const limit: Limit = LIMITS[name as BenchmarkName];
     if (reaches(limit, outcome.ratio, limit.gross)) continue;

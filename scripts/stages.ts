@@ -10,13 +10,15 @@ export interface Stage {
   readonly needs?: readonly string[];
   /** The longest that one test may take, in milliseconds. */
   readonly testTimeoutMs: number;
+  /** Files that run at once, where that is not the usual number. */
+  readonly filesAtOnce?: number;
 }
 
 export const STAGES: readonly Stage[] = [
   {
     name: 'unit',
     summary: 'one module at a time, and the tidy and purity tests',
-    patterns: ['packages/*/src/**/*.test.ts', 'test/unit/**/*.test.ts'],
+    patterns: ['packages/*/src/**/*.test.ts', 'bench/**/*.test.ts', 'test/unit/**/*.test.ts'],
     testTimeoutMs: 30_000,
   },
   {
@@ -72,5 +74,14 @@ export const STAGES: readonly Stage[] = [
     patterns: ['test/chaos/**/*.test.ts'],
     needs: ['test/chaos/main.ts'],
     testTimeoutMs: 180_000,
+  },
+  {
+    name: 'bench',
+    summary: 'the benchmarks at their smallest: whether they work, and gross regressions',
+    patterns: ['test/bench/**/*.test.ts'],
+    needs: ['bench/main.ts'],
+    testTimeoutMs: 300_000,
+    // What is measured has the machine to itself, as far as that is up to us.
+    filesAtOnce: 1,
   },
 ];

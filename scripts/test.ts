@@ -150,7 +150,7 @@ function runNodeTest(
   const args = [
     '--conditions=godwit-source',
     '--test',
-    `--test-concurrency=${FILES_AT_ONCE}`,
+    `--test-concurrency=${stage.filesAtOnce ?? FILES_AT_ONCE}`,
     `--test-timeout=${stage.testTimeoutMs}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',

@@ -33,11 +33,11 @@ async function measure(
   const sizes = { requestBytes: REQUEST_BYTES, responseBytes: RESPONSE_BYTES };
   const { server, client } = await bench.startBoth(implementation, {
     server: {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { ...choices, ...sizes } satisfies RequestServerConfig,
     },
     client: {
-      program: 'programs/load-client.ts',
+      program: 'bench/programs/load-client.ts',
       config: (port) => ({ implementation, ports: [port], ...sizes }) satisfies LoadClientConfig,
     },
   });

@@ -19,9 +19,9 @@ export const connect: Benchmark = {
 
 async function measure(bench: Bench, implementation: Implementation): Promise<Measurement> {
   const { server, client } = await bench.startBoth(implementation, {
-    server: { program: 'programs/echo-server.ts', config: { implementation } satisfies ServerChoices },
+    server: { program: 'bench/programs/echo-server.ts', config: { implementation } satisfies ServerChoices },
     client: {
-      program: 'programs/connect-client.ts',
+      program: 'bench/programs/connect-client.ts',
       config: (port) =>
         ({
           implementation,

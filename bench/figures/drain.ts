@@ -28,12 +28,12 @@ async function measureDrain(bench: Bench, sessions: number): Promise<Measurement
   const members = ports.map((port) => `127.0.0.1:${port}`);
   const start = (port: number) =>
     bench.start(`server ${port} of godwit`, {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { implementation: 'godwit', port, members, ...REQUEST } satisfies RequestServerConfig,
     });
   const starting = Promise.all(ports.map(start));
   const client = await bench.start('client of godwit', {
-    program: 'programs/load-client.ts',
+    program: 'bench/programs/load-client.ts',
     // It knows the first server; the other one it hears of.
     config: starting.then(
       () => ({ implementation: 'godwit', ports: ports.slice(0, 1), ...REQUEST }) satisfies LoadClientConfig,
@@ -54,11 +54,11 @@ async function measureDrain(bench: Bench, sessions: number): Promise<Measurement
 async function measureConnects(bench: Bench, connections: number): Promise<Measurement> {
   const { client } = await bench.startBoth('net', {
     server: {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { implementation: 'net', ...REQUEST } satisfies RequestServerConfig,
     },
     client: {
-      program: 'programs/load-client.ts',
+      program: 'bench/programs/load-client.ts',
       config: (port) => ({ implementation: 'net', ports: [port], ...REQUEST }) satisfies LoadClientConfig,
     },
   });

@@ -22,11 +22,11 @@ export const http: Benchmark = {
 async function measure(bench: Bench, implementation: Implementation): Promise<Measurement> {
   const { server, client } = await bench.startBoth(implementation, {
     server: {
-      program: 'programs/http-server.ts',
+      program: 'bench/programs/http-server.ts',
       config: { implementation, bodyBytes: BODY_BYTES } satisfies HttpServerConfig,
     },
     client: {
-      program: 'programs/http-client.ts',
+      program: 'bench/programs/http-client.ts',
       config: (port) =>
         ({
           implementation,

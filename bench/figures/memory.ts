@@ -62,12 +62,12 @@ export const memory: Benchmark = {
 async function measure(bench: Bench, implementation: 'godwit' | 'net', count: number): Promise<PerSession> {
   const { server, client } = await bench.startBoth(implementation, {
     server: {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { implementation, ...REQUEST } satisfies RequestServerConfig,
       nodeOptions: NODE_OPTIONS,
     },
     client: {
-      program: 'programs/load-client.ts',
+      program: 'bench/programs/load-client.ts',
       config: (port) =>
         ({ implementation, ports: [port], standby: false, ...REQUEST }) satisfies LoadClientConfig,
       nodeOptions: NODE_OPTIONS,
@@ -82,13 +82,13 @@ async function measureStandby(bench: Bench, count: number): Promise<PerSession> 
   const members = ports.map((port) => `127.0.0.1:${port}`);
   const servers = ports.map((port) =>
     bench.start('server of godwit with standbys', {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { implementation: 'godwit', port, members, ...REQUEST } satisfies RequestServerConfig,
       nodeOptions: NODE_OPTIONS,
     }),
   );
   const client = await bench.start('client of godwit with standbys', {
-    program: 'programs/load-client.ts',
+    program: 'bench/programs/load-client.ts',
     config: Promise.all(servers).then(
       () => ({ implementation: 'godwit', ports, ...REQUEST }) satisfies LoadClientConfig,
     ),

@@ -62,12 +62,12 @@ export const scale: Benchmark = {
 async function measure(bench: Bench, implementation: Implementation, count: number): Promise<Point> {
   const { server, client } = await bench.startBoth(implementation, {
     server: {
-      program: 'programs/request-server.ts',
+      program: 'bench/programs/request-server.ts',
       config: { implementation, ...REQUEST } satisfies RequestServerConfig,
       nodeOptions: NODE_OPTIONS,
     },
     client: {
-      program: 'programs/load-client.ts',
+      program: 'bench/programs/load-client.ts',
       config: (port) =>
         ({ implementation, ports: [port], standby: false, ...REQUEST }) satisfies LoadClientConfig,
       nodeOptions: NODE_OPTIONS,

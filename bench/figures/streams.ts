@@ -7,10 +7,12 @@ import type { StreamServerConfig } from '../programs/stream-server.ts';
 import type { StreamChoices } from '../programs/stream.ts';
 import { cpuMsOf } from './cpu.ts';
 
-type Stream = StreamChoices & Pick<StreamServerConfig, 'direction' | 'snapshotBytes' | 'implementation'>;
+type Stream = StreamChoices &
+  Pick<StreamServerConfig, 'direction' | 'snapshotBytes' | 'implementation' | 'tls'>;
 
 const BULK: StreamChoices = { writeBytes: 65_536, writesPerTurn: 64 };
-const BULK_DOWN = { ...BULK, direction: 'down' } as const;
+/** A download. */
+export const BULK_DOWN = { ...BULK, direction: 'down' } as const;
 const MEBIBYTE = 2 ** 20;
 
 export const bulkDown = against('64 KiB writes, server to client', BULK_DOWN);
@@ -27,9 +29,9 @@ export const snapshots: Benchmark = {
     compare<'without'>(bench, {
       unit: 'GB/s',
       ways: {
-        godwit: () => measure(bench, { ...BULK_DOWN, implementation: 'godwit', snapshotBytes: 1_024 }),
-        without: () => measure(bench, { ...BULK_DOWN, implementation: 'godwit' }),
-        net: () => measure(bench, { ...BULK_DOWN, implementation: 'net' }),
+        godwit: () => measureStream(bench, { ...BULK_DOWN, implementation: 'godwit', snapshotBytes: 1_024 }),
+        without: () => measureStream(bench, { ...BULK_DOWN, implementation: 'godwit' }),
+        net: () => measureStream(bench, { ...BULK_DOWN, implementation: 'net' }),
       },
       over: 'without',
     }),
@@ -42,18 +44,19 @@ function against(summary: string, choices: Omit<Stream, 'implementation'>): Benc
       compare(bench, {
         unit: 'GB/s',
         ways: {
-          godwit: () => measure(bench, { ...choices, implementation: 'godwit' }),
-          net: () => measure(bench, { ...choices, implementation: 'net' }),
+          godwit: () => measureStream(bench, { ...choices, implementation: 'godwit' }),
+          net: () => measureStream(bench, { ...choices, implementation: 'net' }),
         },
       }),
   };
 }
 
-async function measure(bench: Bench, choices: Stream): Promise<Measurement> {
+/** Fills one connection for a while. */
+export async function measureStream(bench: Bench, choices: Stream): Promise<Measurement> {
   const { server, client } = await bench.startBoth(choices.implementation, {
-    server: { program: 'programs/stream-server.ts', config: choices satisfies StreamServerConfig },
+    server: { program: 'bench/programs/stream-server.ts', config: choices satisfies StreamServerConfig },
     client: {
-      program: 'programs/stream-client.ts',
+      program: 'bench/programs/stream-client.ts',
       config: (port) => ({ ...choices, ports: [port] }) satisfies StreamClientConfig,
     },
   });

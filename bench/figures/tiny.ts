@@ -2,7 +2,8 @@
 import { compare, type Measurement } from '../harness/compare.ts';
 import type { Bench, Benchmark } from '../harness/bench.ts';
 import type { Implementation, ServerChoices } from '../programs/implementation.ts';
-import type { PingClientConfig, Pings } from '../programs/ping-client.ts';
+import type { PingClientConfig } from '../programs/ping-client.ts';
+import type { Pings } from '../programs/pings.ts';
 import { cpuMsOf } from './cpu.ts';
 
 const PING_BYTES = 64;
@@ -19,9 +20,9 @@ export const tiny: Benchmark = {
 /** Round trips over one warm connection. */
 export async function ping(bench: Bench, implementation: Implementation): Promise<Measurement> {
   const { server, client } = await bench.startBoth(implementation, {
-    server: { program: 'programs/echo-server.ts', config: { implementation } satisfies ServerChoices },
+    server: { program: 'bench/programs/echo-server.ts', config: { implementation } satisfies ServerChoices },
     client: {
-      program: 'programs/ping-client.ts',
+      program: 'bench/programs/ping-client.ts',
       config: (port) =>
         ({
           implementation,

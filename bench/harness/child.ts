@@ -3,8 +3,7 @@
  * One that fails takes the benchmark with it, and what it had to say on standard error is in the message.
  */
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
+import { ROOT, compiledPath } from './fresh-build.ts';
 import type { Answer, Call } from './program.ts';
 
 /** How much of a child's standard error a failure quotes, in characters. */
@@ -24,7 +23,7 @@ process.once('exit', () => {
 });
 
 export interface ChildOptions {
-  /** The file in `bench/programs` or elsewhere below `bench`. */
+  /** The file, from the root of the repository. */
   readonly program: string;
   /** What it is to the benchmark, for messages: `server of bulkDown (godwit)`. */
   readonly title: string;
@@ -40,6 +39,7 @@ export class Child {
   readonly #process: ChildProcess;
   readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
   readonly #ready = Promise.withResolvers<unknown>();
+  readonly #ended = Promise.withResolvers<undefined>();
   #stderr = '';
   #failure: Error | undefined;
   #expected = false;
@@ -51,7 +51,8 @@ export class Child {
     // What is meant for this process, such as a test runner's, is not meant for what is measured.
     delete environment.NODE_OPTIONS;
     delete environment.NODE_TEST_CONTEXT;
-    this.#process = fork(join(import.meta.dirname, '..', options.program), [], {
+    this.#process = fork(compiledPath(options.program), [], {
+      cwd: ROOT,
       execArgv: [...(options.nodeOptions ?? [])],
       env: environment,
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -88,8 +89,9 @@ export class Child {
     return (await this.#ready.promise) as T;
   }
 
-  get pid(): number | undefined {
-    return this.#process.pid;
+  /** Comes when the process is gone, for whatever reason. */
+  get ended(): Promise<undefined> {
+    return this.#ended.promise;
   }
 
   /** Calls a function of the program. Rejects when it throws, when the process ends, or when no answer comes. */
@@ -113,10 +115,9 @@ export class Child {
     if (this.#failure !== undefined && !this.#expected) throw this.#failure;
     this.#expected = true;
     if (this.#hasEnded()) return;
-    const gone = once(this.#process, 'close');
     this.#process.send({ id: 0, name: 'stop', argument: undefined } satisfies Call, () => undefined);
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    await gone;
+    await this.ended;
     clearTimeout(timer);
   }
 
@@ -124,9 +125,8 @@ export class Child {
   async kill(): Promise<void> {
     this.#expected = true;
     if (this.#hasEnded()) return;
-    const gone = once(this.#process, 'close');
     this.#process.kill('SIGKILL');
-    await gone;
+    await this.ended;
   }
 
   #hasEnded(): boolean {
@@ -144,6 +144,7 @@ export class Child {
   }
 
   #onEnd(how: string): void {
+    this.#ended.resolve(undefined);
     const said = this.#stderr.trim();
     const error = new Error(`${this.#options.title} ended with ${how}${said === '' ? '' : `:\n${said}`}`);
     this.#failure ??= error;

@@ -1,9 +1,11 @@
 /** The two things compared, in one shape: Godwit, with all that protects a session, and plain node:net. */
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import * as godwit from 'godwit';
 import type { ServerSocket } from 'godwit';
 import { fail } from '../harness/program.ts';
+import { CERTIFICATE, KEY, TLS_SERVER_NAME } from './tls-files.ts';
 
 export type Implementation = 'godwit' | 'net';
 
@@ -18,13 +20,19 @@ export interface ServerChoices {
   readonly members?: readonly string[];
   readonly delivery?: 'replay' | 'commit';
   readonly allowHalfOpen?: boolean;
+  /** Over TLS, both of them. */
+  readonly tls?: boolean;
 }
+
+type Choices = Omit<ServerChoices, 'implementation' | 'port'>;
 
 export interface ClientChoices {
   readonly implementation: Implementation;
   /** Where to connect; plain net takes the first. */
   readonly ports: readonly number[];
   readonly standby?: boolean;
+  /** Over TLS, both of them. */
+  readonly tls?: boolean;
 }
 
 /** A server that listens on this machine, and the port it has. */
@@ -36,36 +44,57 @@ export interface Listening {
 /** What Godwit's server has and net's has not. */
 export type GodwitServer = InstanceType<typeof godwit.Server>;
 
-/** Serves `onSocket`. Whatever leaves a session unprotected fails the run: such a figure would not count. */
+/** Calls `onSocket` with each connection. Whatever leaves a session unprotected fails the run: such a figure would not count. */
 export async function listen(
-  { implementation, port = 0, members, delivery, allowHalfOpen = false }: ServerChoices,
+  { implementation, port = 0, ...choices }: ServerChoices,
   onSocket: (socket: net.Socket) => void,
 ): Promise<Listening> {
-  const server =
-    implementation === 'net'
-      ? net.createServer({ allowHalfOpen }, onSocket)
-      : (godwit.createServer(
-          {
-            keys: CLUSTER_KEY,
-            allowHalfOpen,
-            ...(members !== undefined && { members }),
-            ...(delivery !== undefined && { delivery }),
-          },
-          (socket) => {
-            socket.on('unprotected', (reason) => failUnprotected('server', reason));
-            onSocket(socket as unknown as net.Socket);
-          },
-        ) as unknown as net.Server);
+  const server = implementation === 'net' ? createPlain(choices, onSocket) : createGodwit(choices, onSocket);
   server.listen({ port, host: '127.0.0.1', backlog: 4_096 });
   await once(server, 'listening');
   return { server, port: (server.address() as net.AddressInfo).port };
 }
 
+function createPlain(
+  { allowHalfOpen = false, tls: overTls = false }: Choices,
+  onSocket: (socket: net.Socket) => void,
+): net.Server {
+  if (overTls) return tls.createServer({ key: KEY, cert: CERTIFICATE, allowHalfOpen }, onSocket);
+  return net.createServer({ allowHalfOpen }, onSocket);
+}
+
+function createGodwit(
+  { allowHalfOpen = false, members, delivery, tls: overTls = false }: Choices,
+  onSocket: (socket: net.Socket) => void,
+): net.Server {
+  const options = {
+    keys: CLUSTER_KEY,
+    allowHalfOpen,
+    ...(members !== undefined && { members }),
+    ...(delivery !== undefined && { delivery }),
+    ...(overTls && { tls: { key: KEY, cert: CERTIFICATE } }),
+  };
+  const server = godwit.createServer(options, (socket) => {
+    socket.on('unprotected', (reason) => failUnprotected('server', reason));
+    onSocket(socket as unknown as net.Socket);
+  });
+  return server as unknown as net.Server;
+}
+
 /** Connects; 'connect' follows. */
-export function dial({ implementation, ports, standby = true }: ClientChoices): net.Socket {
-  if (implementation === 'net') return net.connect(ports[0] as number, '127.0.0.1');
+export function dial({
+  implementation,
+  ports,
+  standby = true,
+  tls: overTls = false,
+}: ClientChoices): net.Socket {
+  const secure = { ca: CERTIFICATE, servername: TLS_SERVER_NAME };
+  if (implementation === 'net') {
+    const [port = 0] = ports;
+    return overTls ? tls.connect({ port, host: '127.0.0.1', ...secure }) : net.connect(port, '127.0.0.1');
+  }
   const servers = ports.map((port) => `127.0.0.1:${port}`);
-  const socket = godwit.connect({ servers, standby });
+  const socket = godwit.connect({ servers, standby, ...(overTls && { tls: secure }) });
   socket.on('unprotected', (reason) => failUnprotected('client', reason));
   return socket as unknown as net.Socket;
 }

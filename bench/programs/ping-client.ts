@@ -1,55 +1,28 @@
 /** A client that sends a few bytes, waits for them to come back, and sends again. */
 import { fail, runProgram } from '../harness/program.ts';
-import { median, percentile } from '../harness/statistics.ts';
 import { dialled, type ClientChoices } from './implementation.ts';
+import { measurePings } from './pings.ts';
 import type { Window } from './rate-meter.ts';
 
 export interface PingClientConfig extends ClientChoices {
   readonly bytes: number;
 }
 
-export interface Pings {
-  /** Round trips, warm-up included. */
-  readonly total: number;
-  /** Of those that were measured, in microseconds. */
-  readonly medianUs: number;
-  readonly p99Us: number;
-}
-
 await runProgram(async (config: PingClientConfig) => {
   const socket = await dialled(config);
+  let missing = 0;
+  let answered: () => void = () => undefined;
   socket.setNoDelay(true);
   socket.on('error', (error) => fail(`the connection broke: ${error.message}`));
-  const ping = Buffer.alloc(config.bytes, 'ping');
-
-  const measure = ({ warmUpMs, measureMs }: Window): Promise<Pings> => {
-    const { promise, resolve } = Promise.withResolvers<Pings>();
-    const beginMs = performance.now() + warmUpMs;
-    const timesUs: number[] = [];
-    let sentMs = 0;
-    let missing = 0;
-    let total = 0;
-    const send = (): void => {
-      missing = config.bytes;
-      sentMs = performance.now();
-      socket.write(ping);
-    };
-    const onData = (chunk: Buffer): void => {
-      missing -= chunk.length;
-      if (missing > 0) return;
-      const ms = performance.now();
-      total += 1;
-      if (sentMs >= beginMs) timesUs.push((ms - sentMs) * 1000);
-      if (ms < beginMs + measureMs) {
-        send();
-        return;
-      }
-      socket.off('data', onData);
-      resolve({ total, medianUs: median(timesUs), p99Us: percentile(timesUs, 99) });
-    };
-    socket.on('data', onData);
-    send();
-    return promise;
+  socket.on('data', (chunk: Buffer) => {
+    missing -= chunk.length;
+    if (missing === 0) answered();
+  });
+  const ask = (bytes: Buffer, onAnswer: () => void): void => {
+    [missing, answered] = [bytes.length, onAnswer];
+    socket.write(bytes);
   };
-  return { calls: { measure } };
+  return {
+    calls: { measure: (window: Window) => measurePings(window, Buffer.alloc(config.bytes, 'ping'), ask) },
+  };
 });

@@ -1,50 +1,113 @@
-/** Results for people who watch. */
-import type { BenchmarkName } from '../catalog.ts';
+/** Results as tables: for people who watch, and for the page in docs. */
 import type { Outcome } from '../harness/bench.ts';
 import { LIMITS, reaches, type Limit } from '../limits.ts';
+import type { PeerResult, PeerResults } from '../peers/rows.ts';
+import type { BenchmarkName } from '../catalog.ts';
+import type { Figures, Results } from './results.ts';
 
-const HEADINGS = ['figure', 'ratio', 'spread', 'godwit', 'net', 'unit', 'reach', 'aim', ''] as const;
+export interface Table {
+  readonly headings: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
 
-/** One row a figure; the last column says how it stands. */
-export function formatTable(outcomes: Readonly<Partial<Record<BenchmarkName, Outcome>>>): string {
-  const rows: (readonly (string | number)[])[] = [
-    HEADINGS,
-    ...Object.entries(outcomes).map(([name, outcome]) => rowOf(name, outcome)),
+/** How a figure stands. */
+export type Verdict = 'aim' | 'reached' | 'missed';
+
+export function verdictOf(limit: Limit, ratio: number): Verdict {
+  if (reaches(limit, ratio, limit.aim)) return 'aim';
+  return reaches(limit, ratio, limit.reach) ? 'reached' : 'missed';
+}
+
+/** One row a figure. */
+export function figureTable(figures: Readonly<Figures>): Table {
+  return {
+    headings: ['figure', 'ratio', 'spread', 'godwit', 'against', 'unit', 'reach', 'aim', 'stands'],
+    rows: Object.entries(figures).map(([name, outcome]) => figureRow(name as BenchmarkName, outcome)),
+  };
+}
+
+/** One row a peer. */
+export function peerTable(peers: PeerResults): Table {
+  return {
+    headings: [
+      'program',
+      'GB/s',
+      'round trip, µs',
+      'blackout at SIGKILL, ms',
+      '99 % within, ms',
+      'bytes lost',
+      'bytes doubled',
+      'what its client had to do',
+    ],
+    rows: Object.values(peers).map(peerRow),
+  };
+}
+
+/** For a terminal. */
+export function formatResults({ figures, peers }: Results): string {
+  const tables = [
+    ...(Object.keys(figures).length > 0 ? [figureTable(figures)] : []),
+    ...(peers === undefined ? [] : [peerTable(peers)]),
   ];
-  const widths = HEADINGS.map((_, column) =>
-    Math.max(...rows.map((row) => String(row[column] ?? '').length)),
-  );
-  return rows
+  return tables.map(formatTable).join('\n\n');
+}
+
+function formatTable({ headings, rows }: Table): string {
+  const all = [headings, ...rows];
+  const widths = headings.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
+  return all
     .map((row) =>
       row
-        .map((cell, column) => String(cell).padEnd(widths[column] ?? 0))
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
         .join('  ')
         .trimEnd(),
     )
     .join('\n');
 }
 
-function rowOf(name: string, outcome: Outcome): readonly (string | number)[] {
-  if ('skipped' in outcome) return [name, `skipped: ${String(outcome.skipped)}`];
-  const limit: Limit = LIMITS[name as BenchmarkName];
-  const { ratio, spread, godwit, net, unit } = outcome;
+/** In Markdown. */
+export function markdownTable({ headings, rows }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(headings), line(headings.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+/** What `godwit` was divided by: net, but in figures of what a choice costs. */
+export function againstOf(outcome: Exclude<Outcome, { readonly skipped: string }>): number {
+  const { without, replay, net } = outcome;
+  return (without ?? replay ?? net) as number;
+}
+
+function figureRow(name: BenchmarkName, outcome: Outcome): string[] {
+  const limit: Limit = LIMITS[name];
   const sign = limit.better === 'higher' ? '≥' : '≤';
-  const range = `${spread[0]} … ${spread[1]}`;
+  const targets = [`${sign} ${limit.reach}`, `${sign} ${limit.aim}`];
+  if ('skipped' in outcome) return [name, 'skipped', '', '', '', '', ...targets, String(outcome.skipped)];
+  const { ratio, spread, godwit, unit } = outcome;
   return [
     name,
-    ratio,
-    range,
-    godwit,
-    net,
+    String(ratio),
+    `${spread[0]} … ${spread[1]}`,
+    String(godwit),
+    String(againstOf(outcome)),
     unit,
-    `${sign} ${limit.reach}`,
-    `${sign} ${limit.aim}`,
-    verdict(limit, ratio),
+    ...targets,
+    verdictOf(limit, ratio),
   ];
 }
 
-/** How a figure stands. */
-export function verdict(limit: Limit, ratio: number): string {
-  if (reaches(limit, ratio, limit.aim)) return 'aim';
-  return reaches(limit, ratio, limit.reach) ? 'reached' : 'missed';
+function peerRow(peer: PeerResult): string[] {
+  if (peer.skipped !== undefined)
+    return [peer.title, `skipped: ${peer.skipped}`, '', '', '', '', '', peer.clientHadTo];
+  const cell = (value: number | undefined): string =>
+    value === undefined ? '' : value.toLocaleString('en-US');
+  return [
+    peer.title,
+    cell(peer.throughput),
+    cell(peer.ping),
+    cell(peer.blackout),
+    cell(peer.blackoutP99),
+    cell(peer.lost),
+    cell(peer.doubled),
+    peer.clientHadTo,
+  ];
 }

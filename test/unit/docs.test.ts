@@ -24,6 +24,7 @@ const documents = [...list('*.md'), ...list('docs/*.md'), ...list('examples/*.md
 }));
 const sources = [
   ...list('packages/*/src/**/*.ts'),
+  ...list('bench/**/*.ts'),
   ...list('test/**/*.ts'),
   ...list('scripts/*.ts'),
   ...list('examples/*.ts'),
@@ -175,10 +176,10 @@ describe('the commands of the documents', () => {
 describe('the paths of the documents', () => {
   for (const { path, text } of documents) {
     test(`that ${path} names exist`, () => {
-      const named = [...text.matchAll(/`((?:packages|test|scripts|docs|examples)\/[\w./-]+)`/g)].map(
+      const named = [...text.matchAll(/`((?:packages|bench|test|scripts|docs|examples)\/[\w./-]+)`/g)].map(
         ([, name]) => String(name),
       );
-      const built = /^(?:docs\/api|packages\/godwit\/dist)\b/;
+      const built = /^(?:docs\/api|packages\/godwit\/dist|bench\/results)\b/;
       assert.deepEqual(
         named.filter((name) => !built.test(name) && !existsSync(join(root, name))),
         [],

@@ -228,7 +228,7 @@ function assertNone(violations: readonly Violation[]): void {
 }
 
 function readSources(): Source[] {
-  const paths = globSync(['packages/*/src/**/*.ts', 'test/**/*.ts'], { cwd: root });
+  const paths = globSync(['packages/*/src/**/*.ts', 'bench/**/*.ts', 'test/**/*.ts'], { cwd: root });
   return paths
     .sort()
     .map((path) => parseSource(path.replaceAll(sep, '/'), readFileSync(join(root, path), 'utf8')));
