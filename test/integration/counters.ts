@@ -18,7 +18,8 @@ export function start(file: string, ...args: readonly string[]): ChildProcess {
   return spawn(process.execPath, options, { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-export async function firstLine(child: ChildProcess): Promise<string> {
+/** The next line of its output, which has not been printed before it is asked for. */
+export async function nextLine(child: ChildProcess): Promise<string> {
   const [line] = (await once(createInterface(child.stdout as NodeJS.ReadableStream), 'line')) as [string];
   return line;
 }
@@ -30,7 +31,7 @@ export async function startCounters(t: TestContext, addresses: readonly string[]
     start('children/counter.ts', String(place), key, ...addresses),
   );
   t.after(() => children.forEach((child) => child.kill('SIGKILL')));
-  await Promise.all(children.map(firstLine));
+  await Promise.all(children.map(nextLine));
   return {
     addresses,
     kill: async (name) => {

@@ -1,12 +1,13 @@
 /** The example on the front page does what the page says: run in processes of its own, with two kills. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { after, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { freePorts } from './free-ports.ts';
 
 const root = dirname(dirname(import.meta.dirname));
@@ -35,9 +36,12 @@ test('the example of README.md counts from 1 to 100 across two killed servers', 
   client.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const ended = new Promise((resolve) => client.once('exit', resolve));
 
-  await until(() => output.includes('20\n'));
+  const printed = async (text: string): Promise<void> => {
+    while (!output.includes(text)) await once(client.stdout as Readable, 'data');
+  };
+  await printed('20\n');
   await kill(atFirst);
-  await until(() => output.includes('50\n'));
+  await printed('50\n');
   await serve(first);
   await kill(atSecond);
   assert.equal(await ended, 0);
@@ -57,9 +61,11 @@ test('the example of README.md counts from 1 to 100 across two killed servers', 
 });
 
 function run(args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, ['--conditions=godwit-source', 'count.mjs', ...args], {
+  const preload = pathToFileURL(join(import.meta.dirname, 'children/tell-listening.mjs')).href;
+  const options = ['--conditions=godwit-source', '--import', preload];
+  const child = spawn(process.execPath, [...options, 'count.mjs', ...args], {
     cwd: folder,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   children.add(child);
   return child;
@@ -68,27 +74,15 @@ function run(args: readonly string[]): ChildProcess {
 /** A server, once its port takes connections. */
 async function serve(port: string): Promise<ChildProcess> {
   const child = run(['serve', port]);
-  for (;;) {
-    const isOpen = await new Promise<boolean>((resolve) => {
-      const probe = connect(Number(port), '127.0.0.1', () => {
-        probe.destroy();
-        resolve(true);
-      });
-      probe.once('error', () => resolve(false));
-    });
-    if (isOpen) return child;
-    assert.equal(child.exitCode, null, 'the server ended');
-    await sleep(50);
-  }
+  await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(([code]) => assert.fail(`the server ended with ${String(code)}`)),
+  ]);
+  return child;
 }
 
 async function kill(child: ChildProcess): Promise<void> {
-  const gone = new Promise((resolve) => child.once('exit', resolve));
+  const gone = once(child, 'exit');
   child.kill('SIGKILL');
   await gone;
-}
-
-/** A test that waits in vain is ended by its stage. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(20);
 }

@@ -271,8 +271,8 @@ export class NodeDriver {
         return;
       case 'thawed':
         socket.handOverEnded();
-        listener.thawed();
         if (entry.move !== undefined) this.#moveFailed(entry, 'the client took the session back');
+        listener.thawed();
         return;
       case 'attached':
         port.attached(this.#driver.carrier(event.carrierId));
@@ -317,6 +317,7 @@ export class NodeDriver {
     } catch (error) {
       // The client must not wait for an application that never started; the error is the application's own.
       session.reset(now(), WireCode.Internal, 'the server application failed as it took the session');
+      socket.destroy();
       this.#driver.schedule();
       throw error;
     }
@@ -325,16 +326,19 @@ export class NodeDriver {
   #moved(entry: Entry, session: ServerSession, to: string): void {
     const elapsedMs = this.#endMove(entry);
     this.#entries.delete(session);
-    entry.port.listener.migrated({
-      cause: 'origin',
-      from: this.address.name,
-      to,
-      source: 'origin',
-      epoch: session.epoch,
-      attempts: 1,
-      phases: { detect: 0, connect: 0, attach: elapsedMs, firstByte: undefined },
-      blackoutMs: undefined,
-    });
-    entry.socket.movedAway(to);
+    try {
+      entry.port.listener.migrated({
+        cause: 'origin',
+        from: this.address.name,
+        to,
+        source: 'origin',
+        epoch: session.epoch,
+        attempts: 1,
+        phases: { detect: 0, connect: 0, attach: elapsedMs, firstByte: undefined },
+        blackoutMs: undefined,
+      });
+    } finally {
+      entry.socket.movedAway(to);
+    }
   }
 }

@@ -437,7 +437,8 @@ export class Server extends EventEmitter {
 
   #report(refusal: Refusal): void {
     this.#counts.refused += 1;
-    this.emit('refused', refusal);
+    // In a tick of its own: what a listener throws must not keep anybody from hanging up.
+    process.nextTick(() => this.emit('refused', refusal));
   }
 
   #otherServers(): readonly string[] {

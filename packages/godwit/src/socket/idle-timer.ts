@@ -1,25 +1,22 @@
 /** `socket.setTimeout`: an event when nothing has been read or written for a while. */
+import type { EventEmitter } from 'node:events';
 import { argumentError } from '../errors.ts';
+import { checkFunction, checkNumber } from './argument-checks.ts';
 
 /** Longest timeout, in milliseconds: node takes longer ones for 1 ms. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 
 export class IdleTimer {
-  readonly #onIdle: () => void;
+  readonly #socket: EventEmitter;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(onIdle: () => void) {
-    this.#onIdle = onIdle;
+  constructor(socket: EventEmitter) {
+    this.#socket = socket;
   }
 
-  /** 0 turns it off. Throws what net throws. It keeps no process alive. */
-  set(timeoutMs: unknown): void {
-    if (typeof timeoutMs !== 'number')
-      throw argumentError(
-        TypeError,
-        'ERR_INVALID_ARG_TYPE',
-        `The "msecs" argument must be of type number. Received ${typeof timeoutMs}`,
-      );
+  /** 0 turns it off, and the listener too. Throws what net throws. It keeps no process alive. */
+  set(timeoutMs: number, listener?: () => void): void {
+    checkNumber(timeoutMs, 'msecs');
     if (!(timeoutMs >= 0 && Number.isFinite(timeoutMs)))
       throw argumentError(
         RangeError,
@@ -27,7 +24,14 @@ export class IdleTimer {
         `The value of "msecs" is out of range. It must be a non-negative finite number. Received ${timeoutMs}`,
       );
     this.stop();
-    if (timeoutMs > 0) this.#timer = setTimeout(this.#onIdle, Math.min(timeoutMs, TIMEOUT_MAX_MS)).unref();
+    if (timeoutMs > 0) {
+      const onIdle = (): void => void this.#socket.emit('timeout');
+      this.#timer = setTimeout(onIdle, Math.min(timeoutMs, TIMEOUT_MAX_MS)).unref();
+    }
+    if (listener === undefined) return;
+    checkFunction(listener, 'callback');
+    if (timeoutMs === 0) this.#socket.removeListener('timeout', listener);
+    else this.#socket.once('timeout', listener);
   }
 
   /** Something was read or written. */

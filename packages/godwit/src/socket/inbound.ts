@@ -58,12 +58,21 @@ export class Inbound {
   pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
+    let isDone = false;
     try {
       while (this.#feedPiece());
+      isDone = true;
     } finally {
       this.#pumping = false;
+      this.account();
+      // A listener threw. Should the process survive that, what is here already must not wait for more to come.
+      if (!isDone) setImmediate(() => this.#pumpAgain());
     }
-    this.account();
+  }
+
+  #pumpAgain(): void {
+    this.#wanted = true;
+    this.pump();
   }
 
   /**

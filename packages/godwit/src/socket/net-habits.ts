@@ -86,6 +86,12 @@ export function notConnected(): GodwitError {
   return new GodwitError('ERR_GODWIT_NOT_CONNECTED', 'the socket has no session');
 }
 
+/** For a second `connect`. net's documentation leaves open what happens then. */
+export function connectedAlready(isConnecting: boolean): GodwitError {
+  const code = isConnecting ? 'EALREADY' : 'EISCONN';
+  return new GodwitError(code, `connect ${code}`, { syscall: 'connect' });
+}
+
 export function brokenPipe(): GodwitError {
   return new GodwitError('EPIPE', 'This socket has been ended by the other party', { syscall: 'write' });
 }

@@ -15,6 +15,15 @@ export interface Addresses {
   readonly remoteFamily?: string | undefined;
 }
 
+/** What `socket.address()` answers. */
+export function socketAddress({
+  localAddress: address,
+  localFamily: family = 'IPv4',
+  localPort: port = 0,
+}: Addresses): { address: string; family: string; port: number } | Record<string, never> {
+  return address === undefined ? {} : { address, family, port };
+}
+
 /** What a socket does to its session. Nothing here calls back into the socket before it returns. */
 export interface SessionPort {
   /** Lower-case hexadecimal, 32 digits. */

@@ -3,7 +3,7 @@ import type { BlockList } from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { DialStep } from '../carriers/carrier.ts';
-import { GodwitError, argumentError } from '../errors.ts';
+import { argumentError } from '../errors.ts';
 import type { Candidate, MigrationReport } from '../session/client-events.ts';
 import { AskedMoves } from './asked-moves.ts';
 import type { CarrierOptions } from './carrier-settings.ts';
@@ -21,6 +21,7 @@ import {
   brokenPipe,
   checkSocketOptions,
   checkTypeOfService,
+  connectedAlready,
   keepAliveOf,
   notConnected,
   streamOptions,
@@ -28,7 +29,8 @@ import {
   type KeepAliveInput,
 } from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
-import type { Addresses, PortListener, SessionPort } from './port.ts';
+import { eventsOf, listenWhile } from './port-listeners.ts';
+import { socketAddress, type Addresses, type PortListener, type SessionPort } from './port.ts';
 import { TlsShaped } from './tls-shaped.ts';
 import { UserBuffer } from './user-buffer.ts';
 
@@ -56,7 +58,7 @@ export class Socket extends TlsShaped {
   #inbound: Inbound;
   #outbound = new Outbound();
   #addresses: Addresses = {};
-  readonly #idleTimer = new IdleTimer(() => this.emit('timeout'));
+  readonly #idleTimer = new IdleTimer(this);
   #resetting = false;
   /** Set for the carriers, those to come included. */
   #carrierOptions: CarrierOptions = {};
@@ -101,8 +103,7 @@ export class Socket extends TlsShaped {
     const { listener, ...request } = readConnectArguments(args);
     if (listener !== undefined) this.once('connect', listener);
     if (this.#port !== undefined && !this.destroyed) {
-      const code = this.connecting ? 'EALREADY' : 'EISCONN';
-      this.destroy(new GodwitError(code, `connect ${code}`, { syscall: 'connect' }));
+      this.destroy(connectedAlready(this.connecting));
       return this;
     }
     if (this.destroyed) this.#revive();
@@ -134,32 +135,24 @@ export class Socket extends TlsShaped {
   protected createListener(): PortListener {
     // A session that outlives this use of the socket must not reach the next one.
     const outbound = this.#outbound;
-    const whenOurs =
-      <A extends unknown[]>(run: (...args: A) => void) =>
-      (...args: A): void => {
-        if (this.#outbound === outbound && !this.destroyed) run(...args);
-      };
-    return {
-      dialStep: whenOurs((step) => this.#onDialStep(step)),
-      connected: whenOurs((addresses) => this.#onConnected(addresses)),
-      readable: whenOurs(() => this.#onReadable()),
-      drained: whenOurs(() => {
+    return listenWhile(() => this.#outbound === outbound && !this.destroyed, {
+      ...eventsOf(this),
+      dialStep: (step) => this.#onDialStep(step),
+      connected: (addresses) => this.#onConnected(addresses),
+      readable: () => this.#onReadable(),
+      drained: () => {
         this.#idleTimer.refresh();
         outbound.pump();
-      }),
-      thawed: whenOurs(() => this.#onThawed()),
-      migrating: whenOurs((cause, from, to) => this.emit('migrating', { cause, from, to })),
-      migrated: whenOurs((report) => {
+      },
+      thawed: () => this.#onThawed(),
+      migrated: (report) => {
         this.#migrations += 1;
         this.#moves.moved(report);
         this.emit('migrated', report);
-      }),
-      migrationFailed: whenOurs((failure) => this.#moves.failed(failure)),
-      unprotected: whenOurs((reason) => this.emit('unprotected', reason)),
-      protected: whenOurs(() => this.emit('protected')),
-      servers: whenOurs((servers) => this.emit('servers', servers)),
-      closed: whenOurs((error) => this.#onClosed(error)),
-    };
+      },
+      migrationFailed: (failure) => this.#moves.failed(failure),
+      closed: (error) => this.#onClosed(error),
+    });
   }
 
   #onDialStep(step: DialStep): void {
@@ -174,8 +167,16 @@ export class Socket extends TlsShaped {
     this.#addresses = addresses;
     this.connecting = false;
     this.#idleTimer.refresh();
-    this.emit('connect');
-    this.emit('ready');
+    try {
+      this.emit('connect');
+      this.emit('ready');
+    } finally {
+      this.#startFlowing();
+    }
+  }
+
+  /** What a listener threw before is no reason to keep what the peer waits for. */
+  #startFlowing(): void {
     this.#outbound.release();
     // Notices data and the end even while nobody listens, as net does; and not in the turn of 'connect', so that whoever
     // awaits that event can listen first.
@@ -205,9 +206,12 @@ export class Socket extends TlsShaped {
       return;
     }
     // Both ends are done. What was read is still the application's to take, so only the writing side is over.
-    this.#inbound.pump();
-    if (!this.writableFinished) this.#outbound.abandon(brokenPipe());
-    else if (this.readableEnded) this.destroy();
+    try {
+      this.#inbound.pump();
+    } finally {
+      if (!this.writableFinished) this.#outbound.abandon(brokenPipe());
+      else if (this.readableEnded) this.destroy();
+    }
   }
 
   #onEnd(): void {
@@ -332,16 +336,7 @@ export class Socket extends TlsShaped {
   setTimeout(timeoutMs: number, listener?: () => void): this {
     if (this.destroyed) return this;
     this.timeout = timeoutMs;
-    this.#idleTimer.set(timeoutMs);
-    if (listener === undefined) return this;
-    if (typeof listener !== 'function')
-      throw argumentError(
-        TypeError,
-        'ERR_INVALID_ARG_TYPE',
-        'The "callback" argument must be of type function.',
-      );
-    if (timeoutMs === 0) this.removeListener('timeout', listener);
-    else this.once('timeout', listener);
+    this.#idleTimer.set(timeoutMs, listener);
     return this;
   }
 
@@ -388,8 +383,7 @@ export class Socket extends TlsShaped {
 
   /** The local end of the carrier the connection was made over; `{}` before. */
   address(): { address: string; family: string; port: number } | Record<string, never> {
-    const { localAddress: address, localFamily: family = 'IPv4', localPort: port = 0 } = this.#localAddresses;
-    return address === undefined ? {} : { address, family, port };
+    return socketAddress(this.#localAddresses);
   }
   /** As of the carrier the connection was made over. */
   get localAddress(): string | undefined {
