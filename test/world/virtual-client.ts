@@ -11,14 +11,12 @@ import {
   type ClientEvent,
   type ClientLimits,
   type ClientTimers,
-  type CryptoEvent,
   type Detector,
   type Failure,
   type MigrationReport,
 } from '../../packages/godwit/src/session/index.ts';
 import {
   FrameDecoder,
-  ProtocolError,
   Role,
   concatBytes,
   encodeFrame,
@@ -26,45 +24,33 @@ import {
   type DataPiece,
   type Frame,
 } from '../../packages/godwit/src/wire/index.ts';
-import { WORLD_CLOCK, type NodeClock } from './clock.ts';
 import type { Pipe } from './pipe.ts';
-import type { World, WorldCrypto } from './world.ts';
+import { VirtualProcess, type Connection, type Core, type VirtualProcessOptions } from './virtual-process.ts';
+import type { World } from './world.ts';
 
-interface Connection {
-  readonly pipe: Pipe;
-  readonly to: string;
-  readonly decoder: FrameDecoder<Frame | DataPiece>;
-}
+/** A standby has no carrier id before a session takes it. */
+const STANDBY = -1;
 
-export interface VirtualClientOptions {
+export interface VirtualClientOptions extends VirtualProcessOptions {
   readonly servers: readonly string[];
   /** What the network calls it. Default: `client`. */
   readonly name?: string;
-  readonly clock?: NodeClock;
   readonly service?: string;
   readonly limits?: Partial<ClientLimits>;
   readonly timers?: Partial<ClientTimers>;
   readonly detectors?: readonly Detector[];
-  /** How long cryptography takes to answer, in ms. Default: it answers at once. */
-  readonly cryptoDelayMs?: () => number;
   /** Reads and keeps output as it comes. Default true. */
   readonly autoRead?: boolean;
   /** Takes the output as it is read, and the end; without it, `received` keeps it. */
   readonly onOutput?: (bytes: Uint8Array | 'end') => void;
 }
 
-export class VirtualClient {
+export class VirtualClient extends VirtualProcess<ClientEvent> {
   readonly session: ClientSession;
   readonly events: ClientEvent[] = [];
   readonly migrations: MigrationReport[] = [];
-  readonly name: string;
-  readonly #world: World;
-  readonly #clock: NodeClock;
   readonly #dialTimeoutMs: number;
   readonly #onOutput: ((bytes: Uint8Array | 'end') => void) | undefined;
-  readonly #crypto: WorldCrypto;
-  readonly #cryptoDelayMs: (() => number) | undefined;
-  readonly #connections = new Map<number, Connection>();
   readonly #dials = new Map<number, { cancelled: boolean }>();
   readonly #standbys = new Map<string, { connection: Connection; challenge: Challenge }>();
   readonly #received: Uint8Array[] = [];
@@ -72,29 +58,20 @@ export class VirtualClient {
   ended = false;
   closed: { failure: Failure | undefined } | undefined;
   autoRead: boolean;
-  #nextCarrierId = 1;
-  #flushing = false;
-  #timerAt: number | undefined;
   readonly #pendingWrites: Uint8Array[] = [];
   #endWanted = false;
-  #suspended = false;
-  #backlog: (() => void)[] = [];
 
   constructor(world: World, options: VirtualClientOptions) {
-    this.#world = world;
-    this.name = options.name ?? 'client';
-    this.#clock = options.clock ?? WORLD_CLOCK;
+    super(world, { ...options, name: options.name ?? 'client', end: 0 });
     this.#onOutput = options.onOutput;
     this.#dialTimeoutMs = options.timers?.dialTimeoutMs ?? DEFAULT_CLIENT_TIMERS.dialTimeoutMs;
     this.autoRead = options.autoRead ?? true;
-    this.#cryptoDelayMs = options.cryptoDelayMs;
-    this.#crypto = world.createCrypto({ now: () => this.now, random: (n) => world.bytes(n) });
     this.session = new ClientSession(
       {
         sessionId: world.bytes(16),
         service: options.service ?? 'test',
         servers: options.servers.map((name) => ({ name: '', host: name, port: 1 })),
-        keyShare: this.#crypto.keyShare(),
+        keyShare: this.crypto.keyShare(),
         random: (n) => world.bytes(n),
         crc32,
         limits: { ...DEFAULT_CLIENT_LIMITS, ...options.limits },
@@ -103,45 +80,17 @@ export class VirtualClient {
       },
       this.now,
     );
-    this.#pump();
+    this.pump();
   }
 
-  /** What this process's own clock shows. */
-  get now(): number {
-    return this.#clock.monotonic(this.#world.now);
+  protected get core(): Core<ClientEvent> {
+    return this.session;
   }
-  get isSuspended(): boolean {
-    return this.#suspended;
+  protected observe(event: ClientEvent): void {
+    this.world.observer?.clientEvent?.(this, event);
   }
-
-  /** SIGSTOP: connections stay, nothing is answered. */
-  suspend(): void {
-    this.#suspended = true;
-  }
-
-  /** SIGCONT: everything that came meanwhile is seen now. */
-  resume(): void {
-    this.#suspended = false;
-    const backlog = this.#backlog;
-    this.#backlog = [];
-    for (const run of backlog) run();
-    this.#inside(() => undefined);
-  }
-
-  /** Runs something in the client's process, when it runs at all. */
-  #inside(run: () => void): void {
-    if (this.#suspended) {
-      this.#backlog.push(run);
-      return;
-    }
-    run();
-    this.#pump();
-    this.#world.observer?.clientSettled?.(this);
-  }
-
-  /** Runs something later, in the client's process. */
-  after(delayMs: number, run: () => void): void {
-    this.#world.scheduler.after(delayMs, () => this.#inside(run));
+  protected settled(): void {
+    this.world.observer?.clientSettled?.(this);
   }
 
   get received(): Uint8Array {
@@ -150,26 +99,23 @@ export class VirtualClient {
   get receivedBytes(): number {
     return this.#receivedBytes;
   }
-  get openCarriers(): number {
-    return this.#connections.size;
-  }
   /** The pipe the session lives on at present. */
   pipesTo(server: string): Pipe[] {
-    return [...this.#connections.values()]
-      .filter((connection) => connection.to === server)
+    return [...this.connections.values()]
+      .filter((connection) => connection.peer === server)
       .map((connection) => connection.pipe);
   }
 
   /** Writes as the application would: everything is taken, but only as `wantsWrite` allows. */
   write(bytes: Uint8Array): void {
-    this.#inside(() => {
+    this.inside(() => {
       this.#pendingWrites.push(bytes.slice());
       this.#feed();
     });
   }
 
   end(): void {
-    this.#inside(() => {
+    this.inside(() => {
       this.#endWanted = true;
       this.#feed();
     });
@@ -190,7 +136,7 @@ export class VirtualClient {
 
   /** Anything else that touches the session. */
   do(action: (session: ClientSession, now: number) => void): void {
-    this.#inside(() => action(this.session, this.now));
+    this.inside(() => action(this.session, this.now));
   }
 
   /** All there is, or up to so many pieces of it. Answers whether there may be more. */
@@ -209,7 +155,7 @@ export class VirtualClient {
       this.#receivedBytes += chunk.byteLength;
       this.session.consumed(this.now, chunk.byteLength);
     }
-    this.#pump();
+    this.pump();
     return pieces === mostPieces;
   }
 
@@ -219,19 +165,19 @@ export class VirtualClient {
 
   /** Sets a standby up to a server, as the hub of a client process does. */
   standby(server: string): void {
-    this.#world.dial(this.name, server, (pipe) => {
+    this.world.dial(this.name, server, (pipe) => {
       if (!pipe || this.closed) return;
-      const connection: Connection = { pipe, to: server, decoder: FrameDecoder.forCarrier('server') };
+      const connection: Connection = { pipe, peer: server, decoder: FrameDecoder.forCarrier('server') };
       pipe.send(0, encodePreface(Role.Client));
       pipe.attach(0, {
         onData: (bytes) =>
-          this.#inside(() => {
+          this.inside(() => {
             connection.decoder.push(bytes);
             for (let frame = connection.decoder.next(); frame; frame = connection.decoder.next())
               this.#standbyFrame(server, connection, frame);
           }),
         onClose: () =>
-          this.#inside(() => {
+          this.inside(() => {
             if (this.#standbys.get(server)?.connection !== connection) return;
             this.#standbys.delete(server);
             this.session.handleStandby({ host: server, port: 1 }, false);
@@ -242,7 +188,7 @@ export class VirtualClient {
 
   /** The server of each standby is told of the session's present epoch. */
   #watch(connection: Connection): void {
-    this.#send(undefined, connection, [
+    this.send(STANDBY, connection, [
       encodeFrame('watch', {
         add: [{ sessionId: this.session.sessionId, epoch: this.session.epoch }],
         remove: [],
@@ -251,7 +197,7 @@ export class VirtualClient {
   }
 
   #standbyFrame(server: string, connection: Connection, frame: Frame | DataPiece): void {
-    this.#noteArrival(frame, connection, -1);
+    this.noteArrival(frame, connection, STANDBY);
     if (frame.frame === 'challenge') {
       const challenge = challengeOf(frame);
       this.session.standbyProof(challenge, (proof) => {
@@ -259,16 +205,16 @@ export class VirtualClient {
           connection.pipe.close(0);
           return;
         }
-        this.#send(undefined, connection, [proof]);
+        this.send(STANDBY, connection, [proof]);
         this.#watch(connection);
         this.#standbys.get(server)?.connection.pipe.close(0);
         this.#standbys.set(server, { connection, challenge });
         this.session.handleStandby({ host: server, port: 1 }, true);
       });
-      this.#pump();
+      this.pump();
     } else if (frame.frame === 'trigger') this.session.handleTrigger(this.now, frame);
     else if (frame.frame === 'ping')
-      this.#send(undefined, connection, [encodeFrame('pong', { token: frame.token })]);
+      this.send(STANDBY, connection, [encodeFrame('pong', { token: frame.token })]);
   }
 
   #dial(dialId: number, candidate: Candidate): void {
@@ -285,8 +231,8 @@ export class VirtualClient {
       });
       return;
     }
-    this.#world.dial(this.name, candidate.host, (pipe) =>
-      this.#inside(() => {
+    this.world.dial(this.name, candidate.host, (pipe) =>
+      this.inside(() => {
         const isWanted = this.#dials.delete(dialId) && !dial.cancelled;
         if (!isWanted) pipe?.close(0);
         else if (!pipe)
@@ -298,7 +244,7 @@ export class VirtualClient {
           pipe.send(0, encodePreface(Role.Client));
           this.#connected(
             dialId,
-            { pipe, to: candidate.host, decoder: FrameDecoder.forCarrier('server') },
+            { pipe, peer: candidate.host, decoder: FrameDecoder.forCarrier('server') },
             undefined,
           );
         }
@@ -312,64 +258,15 @@ export class VirtualClient {
   }
 
   #connected(dialId: number, connection: Connection, challenge: Challenge | undefined): void {
-    const carrierId = this.#nextCarrierId;
-    this.#nextCarrierId += 1;
-    this.#connections.set(carrierId, connection);
-    connection.pipe.attach(0, {
-      onData: (bytes) =>
-        this.#inside(() => {
-          connection.decoder.push(bytes);
-          this.#decode(carrierId, connection);
-        }),
-      onClose: (reset) =>
-        this.#inside(() => {
-          if (!this.#connections.delete(carrierId)) return;
-          this.session.handleCarrierLost(this.now, carrierId, {
-            code: reset ? 'ECONNRESET' : 'ETIMEDOUT',
-            message: 'cut',
-            reset,
-          });
-        }),
-      onWritable: (writable) =>
-        this.#inside(() => {
-          if (this.#connections.has(carrierId)) this.session.setWritable(carrierId, writable);
-        }),
+    const carrierId = this.attach(connection, (id, bytes) => {
+      connection.decoder.push(bytes);
+      this.decode(id, connection);
     });
     this.session.handleConnected(this.now, dialId, carrierId, challenge);
   }
 
-  #decode(carrierId: number, connection: Connection): void {
-    try {
-      for (;;) {
-        this.#events();
-        if (this.session.isBusy(carrierId) || this.#connections.get(carrierId) !== connection) return;
-        const frame = connection.decoder.next();
-        if (!frame) return;
-        this.#noteArrival(frame, connection, carrierId);
-        this.session.handleFrame(this.now, carrierId, frame);
-      }
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.session.handleCarrierError(this.now, carrierId, error);
-    }
-  }
-
-  #noteArrival(frame: Frame | DataPiece, connection: Connection, carrierId: number): void {
-    this.#world.note(frame.frame, `${connection.to} → ${this.name}`);
-    const carrier = { pipe: connection.pipe, carrierId };
-    this.#world.observer?.frameArrives?.(frame, connection.to, this.name, carrier);
-  }
-
-  #events(): void {
-    for (let event = this.session.pollEvent(); event; event = this.session.pollEvent()) this.#handle(event);
-  }
-
-  #handle(event: ClientEvent): void {
-    this.#world.observer?.clientEvent?.(this, event);
+  protected handle(event: ClientEvent): void {
     switch (event.type) {
-      case 'crypto':
-        this.#answer(event);
-        return;
       case 'dial':
         this.#dial(event.dialId, event.candidate);
         return;
@@ -378,13 +275,9 @@ export class VirtualClient {
         if (dial) dial.cancelled = true;
         return;
       }
-      case 'hangUp': {
-        const connection = this.#connections.get(event.carrierId);
-        this.#connections.delete(event.carrierId);
-        this.#send(event.carrierId, connection, event.last);
-        connection?.pipe.close(0);
+      case 'hangUp':
+        this.hangUp(event.carrierId, event.last);
         return;
-      }
       case 'readable':
         if (this.autoRead) this.read();
         return;
@@ -409,72 +302,8 @@ export class VirtualClient {
     this.events.push(event);
   }
 
-  /** At once, or as late as Web Crypto would. */
-  #answer(event: CryptoEvent): void {
-    const result = this.#crypto.execute(event.request);
-    if (this.#cryptoDelayMs === undefined) {
-      this.session.handleCrypto(this.now, event.id, result);
-      return;
-    }
-    this.after(this.#cryptoDelayMs(), () => {
-      this.session.handleCrypto(this.now, event.id, result);
-      for (const [carrierId, connection] of [...this.#connections]) this.#decode(carrierId, connection);
-    });
-  }
-
   /** The server has proved itself: larger frames may come. */
   #trustServers(): void {
-    for (const { decoder } of this.#connections.values()) decoder.setAuthenticated();
-  }
-
-  #pump(): void {
-    this.#events();
-    if (!this.#flushing) {
-      this.#flushing = true;
-      this.#world.scheduler.after(0, () => {
-        this.#flushing = false;
-        if (this.#suspended) return;
-        this.#flush();
-        this.#events();
-        this.#arm();
-        this.#world.observer?.clientSettled?.(this);
-      });
-    }
-    this.#arm();
-  }
-
-  #flush(): void {
-    for (
-      let transmit = this.session.pollTransmit(this.now);
-      transmit;
-      transmit = this.session.pollTransmit(this.now)
-    ) {
-      this.#events();
-      this.#send(transmit.carrierId, this.#connections.get(transmit.carrierId), transmit.parts);
-    }
-  }
-
-  /** On a standby there is no carrier id yet. */
-  #send(
-    carrierId: number | undefined,
-    connection: Connection | undefined,
-    parts: readonly Uint8Array[],
-  ): void {
-    if (!connection || parts.length === 0) return;
-    const { pipe, to } = connection;
-    this.#world.observer?.partsLeave?.(parts, this.name, to, { pipe, carrierId: carrierId ?? -1 });
-    pipe.sendParts(0, parts);
-  }
-
-  #arm(): void {
-    const due = this.session.pollTimeout();
-    if (due === undefined) return;
-    const at = this.#clock.worldTime(due);
-    if (this.#timerAt !== undefined && this.#timerAt <= at && this.#timerAt > this.#world.now) return;
-    this.#timerAt = at;
-    this.#world.scheduler.at(at, () => {
-      if (this.#timerAt === at) this.#timerAt = undefined;
-      this.#inside(() => this.session.handleTimeout(this.now));
-    });
+    for (const { decoder } of this.connections.values()) decoder.setAuthenticated();
   }
 }
