@@ -465,3 +465,29 @@ for (const { name: mode, delivery } of MODES) {
     scenario.finishExactly();
   });
 }
+
+for (const { name: mode, delivery } of MODES) {
+  test(`a fresh carrier to the same server takes over, though the old one is faster (${mode})`, () => {
+    for (let at = 0; at < 6; at += 1) {
+      const scenario = new Scenario({
+        delivery,
+        length: 2_000_000,
+        client: { limits: { receiveWindowBytes: 65_536 } },
+      });
+      const { world, client } = scenario;
+      scenario.untilReceived(20_000);
+      world.run(at / 4);
+      world.onDial = (_, pipe) => {
+        const { sendParts } = pipe;
+        pipe.sendParts = (end, parts) => {
+          const copies = parts.map((part) => part.slice());
+          world.scheduler.after(7, () => sendParts.call(pipe, end, copies));
+        };
+      };
+      client.do((session, now) => session.migrate(now, { to: address('a'), cause: Cause.AddressChanged }));
+      scenario.untilMigrated(1);
+      assert.equal(client.migrations[0]?.source, 'resume');
+      scenario.finishExactly();
+    }
+  });
+}

@@ -263,24 +263,23 @@ export class Destination {
         WireCode.Unprotected,
         `the client kept input from ${migrate.retainedFrom}, wanted is ${receive.received}`,
       );
-    const outputStart = session.streams.isRegenerating ? send.retainedFrom : migrate.received;
-    if (outputStart < send.retainedFrom || outputStart > send.next)
+    // On its old carrier, which may be faster, the client may have acknowledged more since it wrote MIGRATE.
+    const outputStart = session.streams.isRegenerating
+      ? send.retainedFrom
+      : Math.max(migrate.received, send.retainedFrom);
+    if (outputStart > send.next)
       throw new ProtocolError(
         WireCode.Protocol,
         `output wanted from ${migrate.received}, held are ${send.retainedFrom} … ${send.next}`,
       );
     const newest = session.snapshots.newest;
     session.noteEpoch(migrate.epoch);
+    session.expectResume(migrate.epoch, outputStart);
+    const inputStart = receive.received;
     this.#accept(
       attach,
       session.secret,
-      {
-        source: Source.Resume,
-        point: newest,
-        inputStart: receive.received,
-        outputStart,
-        credit: receive.credit,
-      },
+      { source: Source.Resume, point: newest, inputStart, outputStart, credit: receive.credit },
       (accept) => {
         if (session.state === 'ended')
           throw new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile');
@@ -290,7 +289,8 @@ export class Destination {
         session.resume({
           carrierId,
           epoch: migrate.epoch,
-          received: outputStart,
+          inputStart,
+          outputStart,
           credit: migrate.credit,
           named: { epoch: migrate.newestEpoch, k: migrate.newestK },
           acceptPayload: accept,
@@ -476,6 +476,7 @@ export class Destination {
         asked.peer,
         encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
       );
+    this.#host.findSession(attach.id)?.forgetResume(attach.migrate.epoch);
     this.#settle(attach);
   }
 

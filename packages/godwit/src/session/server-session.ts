@@ -241,6 +241,15 @@ export class ServerSession {
     this.#attachment.attach(carrierId, acceptPayload);
   }
 
+  /** @internal An ACCEPT that says where output goes on is being made, or came to nothing. */
+  expectResume(epoch: number, outputStart: number): void {
+    this.#attachment.expectResume(epoch, outputStart);
+  }
+  /** @internal */
+  forgetResume(epoch: number): void {
+    this.#attachment.forgetResume(epoch);
+  }
+
   /** @internal The client came back to this server: `frozen`, `detached` or on a second carrier. */
   resume(options: ResumeOptions): void {
     this.#attachment.resume(options);

@@ -13,7 +13,9 @@ import type { SnapshotCadence } from './snapshot-cadence.ts';
 export interface ResumeOptions {
   readonly carrierId: number;
   readonly epoch: number;
-  readonly received: number;
+  /** Where both streams go on, as ACCEPT says; what came and went on the old carrier since is sent twice. */
+  readonly inputStart: number;
+  readonly outputStart: number;
   readonly credit: number;
   readonly named: Point;
   readonly acceptPayload: Uint8Array;
@@ -49,6 +51,17 @@ export class SessionAttachment {
     this.#core.host.emit({ type: 'attached', session: this.#core.session, carrierId });
   }
 
+  /** ACCEPT is being made, with these offsets: they must still hold when it is there. */
+  expectResume(epoch: number, outputStart: number): void {
+    this.#core.resuming = { epoch, outputStart };
+  }
+
+  forgetResume(epoch: number): void {
+    if (this.#core.resuming?.epoch !== epoch) return;
+    this.#core.resuming = undefined;
+    this.#cadence.pump();
+  }
+
   /** The client came back to this server: `frozen`, `detached` or on a second carrier. */
   resume(options: ResumeOptions): void {
     const wasFrozen = this.#core.state === 'frozen';
@@ -63,13 +76,14 @@ export class SessionAttachment {
     this.noteEpoch(options.epoch);
     this.#core.epoch = options.epoch;
     this.#core.confirmed = false;
+    this.#core.resuming = undefined;
     this.#core.detach = undefined;
     const { send, receive } = this.#core.streams;
     if (!this.#core.streams.isRegenerating) {
-      send.rewind(options.received, options.credit);
-      send.trim(options.received);
+      send.rewind(options.outputStart, options.credit);
+      send.trim(options.outputStart);
     } else send.grant(options.credit);
-    receive.reposition(receive.received);
+    receive.reposition(options.inputStart);
     this.#core.snapshots.reattached(options.named);
     this.attach(options.carrierId, options.acceptPayload);
     this.#core.ackNow = true;

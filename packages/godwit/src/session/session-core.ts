@@ -69,6 +69,8 @@ export class SessionCore {
   failure: Failure | undefined;
   detach: { readonly epoch: number; ready: boolean; sent: boolean } | undefined;
   acceptPayload: Uint8Array | undefined;
+  /** A resume whose ACCEPT is being made: output from there on is kept for it, though the client acknowledges more. */
+  resuming: { readonly epoch: number; readonly outputStart: number } | undefined;
   established: boolean;
   lastHeardAt: number;
   pingOut = false;

@@ -66,7 +66,7 @@ export class SessionFrames {
         }
         send.acknowledge(frame.received);
         send.grant(frame.credit);
-        send.trim(frame.received);
+        send.trim(Math.min(frame.received, this.#core.resuming?.outputStart ?? frame.received));
         this.#output.drain();
         this.#cadence.checkBlocked();
         if (this.#core.host.config.delivery === Delivery.Commit) this.#cadence.pump(); // a point may have waited for credit

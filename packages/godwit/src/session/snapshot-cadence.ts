@@ -127,6 +127,7 @@ export class SnapshotCadence {
     this.#core.touch();
     if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
     if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
+    if (this.#core.resuming) return; // it might free input that the ACCEPT which is being made asks for
     if (!this.#core.snapshots.sendDue(this.#core.now, this.#core.dataBytes, this.#core.streams.send.credit)) {
       const dueAt = this.#core.snapshots.dueAt(this.#core.dataBytes, this.#core.streams.send.credit);
       if (dueAt !== undefined) this.#core.timers.hasten('snapshot', dueAt);
