@@ -50,7 +50,11 @@ export class Judge {
     this.#judgeEnd(result);
     this.#judgeHistory(result);
     await this.#judgeByUser(result);
-    this.#baseline = { result, history: historyOf(result), comparable: this.#comparable(result.output) };
+    this.#baseline = {
+      result,
+      history: historyOf(result, this.#settings.delivery),
+      comparable: this.#comparable(result.output),
+    };
   }
 
   /** Throws a CheckError for what is wrong. */
@@ -163,7 +167,7 @@ export class Judge {
   /** The client read, at every offset, what the execution that survived had written there. */
   #judgeHistory(result: RunResult): void {
     const isWhole = result.end.kind === 'closed' && !result.hasClientLeft;
-    const difference = findDifference(historyOf(result), result.output, { isWhole });
+    const difference = findDifference(historyOf(result, this.#settings.delivery), result.output, { isWhole });
     if (difference === undefined) return;
     const message = `the client read other bytes than the handler wrote: ${sayDifference(difference)}. This is a bug in Godwit: please report it`;
     this.#fail('ERR_GODWIT_INTERNAL', message, result, result.executions.at(-1), { difference });
@@ -289,21 +293,20 @@ export class Judge {
   }
 }
 
-/** What the executions that survived have written, each up to where the next one began. */
-function historyOf({ executions }: RunResult): Buffer {
-  const history: Buffer[] = [];
-  let length = 0;
-  // One that the client never heard of has left no trace.
-  const lived = executions.filter(({ isAbandoned, restart }) => !isAbandoned && restart !== undefined);
-  for (const [index, { restart, written }] of lived.entries()) {
-    const start = restart?.output ?? 0;
-    const until = lived[index + 1]?.restart?.output ?? Infinity;
-    const from = Math.max(0, length - start);
-    const part = written.bytes.subarray(from, Math.max(from, until - start));
-    history.push(part);
-    length += part.byteLength;
+/**
+ * What the executions have written, each over what the one before had written behind its restart point. In `commit` mode
+ * all of that has never been; in `replay` mode it is what the next execution will write again.
+ */
+function historyOf({ executions }: RunResult, delivery: 'replay' | 'commit'): Buffer {
+  let history = Buffer.alloc(0);
+  for (const { isAbandoned, restart, written } of executions) {
+    // One that the client never heard of has left no trace.
+    if (isAbandoned || restart === undefined) continue;
+    const before = history.subarray(0, restart.output);
+    const behind = history.subarray(delivery === 'replay' ? restart.output + written.length : history.length);
+    history = Buffer.concat([before, written.bytes, behind]);
   }
-  return Buffer.concat(history);
+  return history;
 }
 
 function sayError(error: unknown): string {

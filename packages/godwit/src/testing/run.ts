@@ -53,6 +53,9 @@ export type RunEnd =
 const INPUT_BYTES_UNKNOWN = 64;
 /** Turns of the event loop without a delivery, after which nothing more is thought to follow. */
 const IDLE_TURNS = 2;
+/** As many without a delivery after the client's socket has closed: a session that is being restored may pause. */
+const OVER_IDLE_TURNS = 16;
+const OVER_TURNS_MAX = 100_000;
 /** A handler that never pauses is not waited for longer than so many turns. */
 const WAIT_TURNS_MAX = 100;
 /** Looks at the clock in `timeoutMs`: a machine that was busy elsewhere for as long has cost no more than one of them. */
@@ -84,6 +87,8 @@ class Run implements Wire, Transport {
   /** Deliveries that are scheduled. */
   #pending = 0;
   #quietLooks = 0;
+  /** The carrier that closed last was closed by the client. */
+  #hasHungUp = false;
   #settle!: (end: RunEnd) => void;
   readonly #end = new Promise<RunEnd>((resolve) => {
     this.#settle = resolve;
@@ -112,8 +117,8 @@ class Run implements Wire, Transport {
     const end = await this.#end;
     const hasClientLeft = this.#hasClientLeft;
     clearInterval(watch);
-    // What the handler does when its client has gone belongs to the run.
-    if (end.kind === 'closed') await new Promise<void>((resolve) => this.whenIdle(resolve));
+    // The client's socket closes when it has all of the output; the session, when the handler has all of the input.
+    if (end.kind === 'closed') await new Promise<void>((resolve) => this.#whenOver(resolve));
     this.#fleet.kill();
     client.unref();
     client.destroy();
@@ -224,17 +229,27 @@ class Run implements Wire, Transport {
     this.#tickets += 1;
   }
 
-  closed(carrier: TappedCarrier): void {
+  closed(carrier: TappedCarrier, byClient: boolean): void {
     this.#carriers.delete(carrier);
+    this.#hasHungUp = byClient;
   }
 
   whenIdle(then: () => void): void {
+    this.#wait(then, IDLE_TURNS, WAIT_TURNS_MAX, () => false);
+  }
+
+  /** The client has hung up by itself, or nothing follows any more: a handler may leave input unread. */
+  #whenOver(then: () => void): void {
+    this.#wait(then, OVER_IDLE_TURNS, OVER_TURNS_MAX, () => this.#hasHungUp && this.#carriers.size === 0);
+  }
+
+  #wait(then: () => void, idleTurns: number, maxTurns: number, isOver: () => boolean): void {
     let turns = 0;
-    let idleTurns = 0;
+    let quiet = 0;
     const look = (): void => {
       turns += 1;
-      idleTurns = this.#pending === 0 ? idleTurns + 1 : 0;
-      if (idleTurns === IDLE_TURNS || turns === WAIT_TURNS_MAX) then();
+      quiet = this.#pending === 0 ? quiet + 1 : 0;
+      if (quiet >= idleTurns || turns >= maxTurns || (isOver() && quiet >= IDLE_TURNS)) then();
       else setImmediate(look);
     };
     setImmediate(look);

@@ -29,7 +29,7 @@ export interface Wire {
   accepted(accept: Frame<'accept'>): void;
   /** The client holds another ticket whole. */
   ticketHeld(): void;
-  closed(carrier: TappedCarrier): void;
+  closed(carrier: TappedCarrier, byClient: boolean): void;
 }
 
 const OVERTAKING_TYPES: ReadonlySet<number> = new Set([
@@ -60,6 +60,7 @@ export class TappedCarrier implements Carrier {
   /** The server is as good as dead: nothing of it passes any more. */
   #deaf = false;
   #cut = false;
+  #isHungUp = false;
 
   constructor(carrier: MemoryCarrier, wire: Wire) {
     this.#carrier = carrier;
@@ -95,7 +96,7 @@ export class TappedCarrier implements Carrier {
       onData: (chunk) => this.#onData(chunk),
       onDrain: () => this.#drained(),
       onClose: (closed) => {
-        this.#wire.closed(this);
+        this.#wire.closed(this, this.#isHungUp);
         handlers.onClose(closed);
       },
     });
@@ -126,10 +127,12 @@ export class TappedCarrier implements Carrier {
     this.#carrier.resume();
   }
   end(): void {
+    this.#isHungUp = true;
     this.#flush();
     this.#carrier.end();
   }
   destroy(): void {
+    this.#isHungUp = true;
     this.#flush();
     this.#carrier.destroy();
   }
