@@ -345,3 +345,22 @@ test('a forged MIGRATE between ACCEPT and CONFIRM does not keep the origin from 
   assert.equal(world.server('a').node.session(client.session.id), undefined);
   scenario.finishExactly();
 });
+
+test('a stranger who opens a session of the same id at its origin, started again, does not keep it from going elsewhere', () => {
+  // Found by the simulator, seed 2073: the false one refused every PULL, so no server took the true one.
+  const scenario = new Scenario({ servers: ['a', 'b'], client: { servers: ['a', 'b'] } });
+  const { world, client } = scenario;
+  scenario.untilReceived(1000);
+  world.server('a').kill(true); // without a word, so that the client does not know it for dead
+  world.start('a');
+  const stranger = new RawClient(world, 'a', client.session.sessionId);
+  stranger.open({ epoch: 5 });
+  stranger.frame('ack', { received: 0, credit: 65_536 });
+  world.run(10);
+  assert.equal(world.server('a').node.session(client.session.id)?.isEstablished, true);
+  scenario.untilMigrated(1);
+  assert.equal(client.migrations[0]?.to, 'b');
+  assert.equal(world.frames.get('pull'), 1, 'the origin was asked');
+  stranger.hangUp();
+  scenario.finishExactly();
+});

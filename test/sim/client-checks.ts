@@ -13,7 +13,7 @@ import { objectionTo } from './endings.ts';
 import type { Simulation } from './simulation.ts';
 
 /** What an application may write at once, and so how far a buffer may go beyond its limit, in bytes. */
-export const LARGEST_WRITE_BYTES = 64 * 1024;
+const LARGEST_WRITE_BYTES = 64 * 1024;
 
 /** Sources by their number in ACCEPT. */
 const SOURCES = ['resume', 'origin', 'ticket', 'store'];
@@ -148,7 +148,7 @@ export class ClientChecks {
   }
 
   #failed(failure: { code: string; message: string }): void {
-    const { plan, faults, history, world, violations } = this.#simulation;
+    const { plan, faults, history, world, violations, checks } = this.#simulation;
     const objection = objectionTo(failure, {
       plan,
       client: this.#application,
@@ -158,6 +158,7 @@ export class ClientChecks {
       lostUnprotected: this.#isCopyLost && !this.#application.client.session.isProtected,
       lostAtMs: this.#lostAtMs,
       nowMs: world.now,
+      isShutOut: checks.servers.isShutOut(this.#application.client.session.id),
     });
     violations.expect(
       objection === undefined,

@@ -4,7 +4,8 @@
  *
  * - an application wanted that: it reset the session;
  * - it never came to be: no server answered its OPEN while the world was disturbed, or none had room;
- * - it was unprotected when its server lost its memory, and says just that.
+ * - it was unprotected when its server lost its memory, and says just that;
+ * - at every server a stranger had opened a session of the same id, with what it overheard (protocol.md §16).
  *
  * In an impatient world timers are short. There a session may also end because one ran out; then it must have had the time
  * to, the world must have been disturbed meanwhile, and the code must be that timer's.
@@ -28,6 +29,8 @@ export interface Circumstances {
   /** Since when it has no server, in ms of the world; undefined while it has one. */
   readonly lostAtMs: number | undefined;
   readonly nowMs: number;
+  /** At every server that lives, a stranger has a session of the same id. */
+  readonly isShutOut: boolean;
 }
 
 /** Clocks run up to 2 % fast, and the last answer takes its time to come. */
@@ -44,6 +47,7 @@ export function objectionTo({ code }: Failure, circumstances: Circumstances): st
     return undefined;
   if (!wasOpen) return objectionToOpening(code, circumstances);
   if (!disturbances.since(-Infinity)) return 'nothing had happened';
+  if (circumstances.isShutOut && GAVE_UP.has(code)) return undefined;
   if (code === 'ERR_GODWIT_UNPROTECTED')
     return lostUnprotected ? undefined : 'it was protected, or its server had it still';
   return plan.isPatient ? 'no timer could have run out' : objectionToTimer(code, circumstances);

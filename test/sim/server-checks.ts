@@ -5,7 +5,6 @@ import type { Pipe } from '../world/pipe.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
 import type { CarrierOf } from '../world/world.ts';
 import type { ClientApplication } from './client-application.ts';
-import { LARGEST_WRITE_BYTES } from './client-checks.ts';
 import type { ServerPlan } from './plan.ts';
 import type { AppState, ServerApplication } from './server-application.ts';
 import type { Simulation } from './simulation.ts';
@@ -99,6 +98,14 @@ export class ServerChecks {
     const { carrierId } = session;
     const pipe = carrierId === undefined ? undefined : server.pipe(carrierId);
     return pipe !== undefined && this.#strangePipes.has(pipe);
+  }
+
+  /** Wherever the session could go, a stranger has opened one of the same id: that keeps it out (protocol.md §16). */
+  isShutOut(sessionId: string): boolean {
+    return [...this.#simulation.world.servers.values()].every((server) => {
+      const session = server.node.session(sessionId);
+      return !server.isAlive || (session !== undefined && this.#strangersSessions.has(session));
+    });
   }
 
   #confirmedAt(server: VirtualServer, session: ServerSession): void {
@@ -206,7 +213,8 @@ export class ServerChecks {
       const { receive, send } = session.streams;
       // A hand-over brings the log along, which needs no credit.
       this.#limit(name, 'input held', receive.heldBytes, receiveWindowBytes + inputLogBytes);
-      this.#limit(name, 'output kept', send.retainedBytes, outputTailBytes + LARGEST_WRITE_BYTES);
+      const write = this.#simulation.clientOf(session.id)?.plan.application.writeBytes ?? 0;
+      this.#limit(name, 'output kept', send.retainedBytes, outputTailBytes + write);
     }
     const { population } = server.node;
     this.#limit(name, 'sessions', population.sessions, limits.maxSessions ?? Infinity);

@@ -5,6 +5,7 @@ import {
   concatBytes,
   decodePayload,
   encodePeerFrame,
+  equalBytes,
   macedPart,
   toHex,
   type Frame,
@@ -59,7 +60,7 @@ export class Origin {
     }
     this.#verify(peer, pull.nonce, pull.migrate, session, (refusal, migrate) => {
       if (!migrate) {
-        this.#refuse(peer, pull.requestId, refusal);
+        this.#refuseUnlessAnothers(peer, pull, session, refusal);
         return;
       }
       if (migrate.epoch <= session.highestEpoch) {
@@ -162,6 +163,28 @@ export class Origin {
   #hasEnded(id: string, payload: Uint8Array): boolean {
     const stone = this.#host.tombstones.get(id, this.#host.now);
     return stone?.kind === 'ended' && (decodeMigrate(payload)?.newestEpoch ?? 0) <= stone.epoch;
+  }
+
+  /**
+   * The proof is wrong for the session here. If its ticket has another secret, then what is here only has the same id: a
+   * stranger opened it, or an OPEN whose answer was lost, and it must not keep the true one from going on.
+   */
+  #refuseUnlessAnothers(
+    peer: ServerAddress,
+    pull: PeerFrame<'pull'>,
+    session: ServerSession,
+    refusal: ProtocolError,
+  ): void {
+    const migrate = decodeMigrate(pull.migrate);
+    if (!migrate) {
+      this.#refuse(peer, pull.requestId, refusal);
+      return;
+    }
+    this.#host.crypto.ask({ op: 'open', head: migrate.head }, (result) => {
+      if ('head' in result && !equalBytes(result.head.secret, session.secret))
+        this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended: false }));
+      else this.#refuse(peer, pull.requestId, refusal);
+    });
   }
 
   #refuse(peer: ServerAddress, requestId: number, error: ProtocolError): void {
