@@ -343,6 +343,37 @@ for (const { name: mode, delivery } of MODES) {
   });
 }
 
+for (const { name: mode, delivery } of MODES) {
+  test(`a client destroys its socket, and its server dies: the next one still reads every byte that was written (${mode})`, () => {
+    for (let afterMs = 0; afterMs < 12; afterMs += 1) {
+      let consumed = 0;
+      const inner = transformApp({ exports: 512 });
+      const app: ServerAppFactory = (session, restart, context) => {
+        const one = inner(session, restart, context);
+        return {
+          handle: (event) => {
+            one.handle(event);
+            consumed = Math.max(consumed, session.received);
+          },
+        };
+      };
+      const scenario = new Scenario({ delivery, app, length: 30_000, latencyMs: 2 });
+      const { world, client } = scenario;
+      scenario.untilReceived(1000);
+      world.run(0.5);
+      client.write(pattern(20_000, 3));
+      client.do((session, now) => session.destroy(now));
+      const origin = client.session.serverName;
+      world.run(afterMs);
+      world.server(origin).kill();
+      world.until(() => client.closed !== undefined);
+      assert.deepEqual(client.closed, { failure: undefined }, `${afterMs} ms`);
+      assert.equal(consumed, 50_000, `${afterMs} ms`);
+      assertNoLeaks(world, client);
+    }
+  });
+}
+
 test('an application that re-creates other output after a crash ends the session on both sides with ERR_GODWIT_DIVERGED', () => {
   const app = transformApp({ exports: 'pulled', divergent: true });
   const scenario = new Scenario({

@@ -62,7 +62,7 @@ export class ClientStreams {
     const fresh = this.receive.accept(bytes);
     if (fresh.byteLength === 0) return false;
     if (this.#delivery === Delivery.Replay) this.#digest.append(fresh);
-    if (this.#discarding) this.receive.discard();
+    if (this.#discarding) this.#drop();
     return true;
   }
 
@@ -91,8 +91,7 @@ export class ClientStreams {
     if (!ticket) return undefined;
     this.send.trim(ticket.input);
     this.#digest.rebase(ticket.output);
-    if (this.#delivery === Delivery.Commit && ticket.output > this.receive.releasedTo)
-      this.receive.release(ticket.output);
+    this.#releaseTo(ticket.output);
     return ticket;
   }
 
@@ -112,8 +111,7 @@ export class ClientStreams {
     this.#protected = false;
     this.#lost = { input: frame.input, output: frame.output };
     this.send.trim(Math.min(this.send.acknowledged, frame.input));
-    if (this.#delivery === Delivery.Commit && frame.output > this.receive.releasedTo)
-      this.receive.release(frame.output);
+    this.#releaseTo(frame.output);
     return wasProtected;
   }
 
@@ -122,10 +120,26 @@ export class ClientStreams {
     this.receive.release(Number.MAX_SAFE_INTEGER);
   }
 
+  /** Commit mode: output below `offset` is covered, or will never be. */
+  #releaseTo(offset: number): void {
+    if (this.#delivery !== Delivery.Commit || offset <= this.receive.releasedTo) return;
+    this.receive.release(offset);
+    if (this.#discarding) this.#drop();
+  }
+
   /** The application is gone: output is taken and forgotten. */
   discard(): void {
     this.#discarding = true;
-    this.receive.discard();
+    this.#drop();
+  }
+
+  /**
+   * In `commit` mode what is not covered stays staged: to drop it would be to deliver it, and a server that dies could
+   * not be followed by another, which still has to read what was written here.
+   */
+  #drop(): void {
+    if (this.#delivery === Delivery.Commit) this.receive.drop();
+    else this.receive.discard();
   }
 
   /** What MIGRATE says of the streams (protocol.md §5.6). */

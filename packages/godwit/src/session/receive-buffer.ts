@@ -200,11 +200,16 @@ export class ReceiveBuffer {
       this.#granted = this.#consumed + this.#windowBytes;
   }
 
+  /** Nobody reads any more: what could be read is dropped. What is staged stays so, until it is covered or void. */
+  drop(): void {
+    for (let chunk = this.read(); chunk !== undefined; chunk = this.read())
+      if (chunk !== 'end') this.consume(chunk.byteLength);
+  }
+
   /** Nobody will read any more: everything held is dropped, and what comes is taken and forgotten. */
   discard(): void {
     this.#releasedTo = Number.MAX_SAFE_INTEGER;
-    for (let chunk = this.read(); chunk !== undefined; chunk = this.read())
-      if (chunk !== 'end') this.consume(chunk.byteLength);
+    this.drop();
     this.#granted = Math.max(this.#granted, this.#received + this.#windowBytes);
   }
 
