@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cause, Delivery } from '../../packages/godwit/src/wire/index.ts';
+import { SkewedClock } from '../world/clock.ts';
 import { assertNoLeaks } from '../world/leaks.ts';
 import { MODES, Scenario } from '../world/scenario.ts';
 import { pattern, transformApp, transformed } from '../world/server-apps.ts';
@@ -181,4 +182,59 @@ test('a server takes no more sessions than it may, wherever they come from', () 
     assert.deepEqual(client.received, transformed(input, 0));
   }
   assertNoLeaks(world, ...clients);
+});
+
+test('a session is resumed where it lives though another server takes its ticket for expired', () => {
+  // Found by the simulator, seed 8172: the first server that was asked ended it.
+  const world = new World();
+  const server = { delivery: Delivery.Replay, app: transformApp({ exports: 'pulled' }) };
+  world.addServers(['a'], server);
+  // Two hours fast: tickets are good for one.
+  world.declareServer('b', {
+    ...server,
+    clock: new SkewedClock({ offsetMs: 0, rate: 1, wallSkewMs: 7_200_000 }),
+  });
+  world.start('b');
+  const client = world.connect({ servers: ['a', 'b'] });
+  const input = pattern(1000, 1);
+  client.write(input);
+  world.until(() => client.receivedBytes === 1000);
+  // The client loses its carrier to a for good, and can't get through to it for a while.
+  for (const pipe of client.pipesTo('a')) pipe.breakAt(0, false);
+  world.partition('client', 'a');
+  world.until(() => (world.frames.get('refuse') ?? 0) > 0, 5000, 'a refusal');
+  world.heal();
+  client.end();
+  world.until(() => client.closed !== undefined);
+  assert.deepEqual(client.closed, { failure: undefined });
+  assert.deepEqual(client.received, transformed(input, 0));
+  assert.equal(client.migrations.at(-1)?.source, 'resume');
+  assertNoLeaks(world, client);
+});
+
+test('a client that has a newer ticket than the one whose body is wanted asks again with that', () => {
+  // Found by the simulator, seed 10394: it sent the body of the newer one, which ended the session.
+  const scenario = new Scenario({
+    delivery: Delivery.Commit,
+    app: transformApp({ exports: 100, stateBytes: 20_000 }),
+    servers: ['a', 'b'],
+    length: 1000,
+    world: { latencyOf: (from: string, to: string) => (from === 'client' && to === 'b' ? 50 : 1) },
+  });
+  const { world, client } = scenario;
+  scenario.untilReceived(1000);
+  client.do((session, now) => session.migrate(now, { cause: Cause.Application }));
+  world.until(() => client.events.some((event) => event.type === 'migrating') && client.openCarriers === 2);
+  // MIGRATE is on its way; its ticket is outrun by another one, and its origin by the death of that.
+  world.run(60);
+  client.write(pattern(200, 3));
+  world.until(() => client.receivedBytes === 1200);
+  world.server('a').kill();
+  world.start('a');
+  scenario.untilMigrated(1);
+  assert.ok((world.frames.get('needBody') ?? 0) >= 2, 'asked again');
+  client.end();
+  world.until(() => client.closed !== undefined);
+  assert.deepEqual(client.closed, { failure: undefined });
+  assertNoLeaks(world, client);
 });

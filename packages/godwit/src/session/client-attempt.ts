@@ -2,6 +2,7 @@
 import { CAUSE_NAME, Cause, OriginState } from '../wire/index.ts';
 import { CandidateRace, sameAddress, type ReadyCarrier, type RaceHost } from './candidate-race.ts';
 import type { Candidate, Failure } from './client-events.ts';
+import type { HeldTicket } from './ticket-holder.ts';
 
 /** A MIGRATE that waits for ACCEPT or REFUSE. */
 export interface Outstanding {
@@ -10,6 +11,8 @@ export interface Outstanding {
   readonly attachId: Uint8Array;
   /** Sent on the session's own carrier, to take it back. */
   readonly inBand: boolean;
+  /** The one it presents; a newer one may come meanwhile. */
+  readonly ticket: HeldTicket | undefined;
   readonly sentAt: number;
   /** Its server said something. */
   heard: boolean;
@@ -100,23 +103,9 @@ export class Attempt {
     return CAUSE_NAME[this.cause];
   }
 
-  expect(
-    ready: ReadyCarrier,
-    epoch: number,
-    attachId: Uint8Array,
-    inBand: boolean,
-    now: number,
-  ): Outstanding {
+  expect(migrate: Omit<Outstanding, 'heard' | 'extensionsLeft'>): Outstanding {
     this.attempts += 1;
-    this.outstanding = {
-      ready,
-      epoch,
-      attachId,
-      inBand,
-      sentAt: now,
-      heard: false,
-      extensionsLeft: MAX_EXTENSIONS,
-    };
+    this.outstanding = { ...migrate, heard: false, extensionsLeft: MAX_EXTENSIONS };
     return this.outstanding;
   }
 }

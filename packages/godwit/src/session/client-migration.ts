@@ -25,6 +25,13 @@ import type { ClientCore } from './client-core.ts';
 import type { Candidate, CarrierFailure, Failure } from './client-events.ts';
 import { assert } from './state-table.ts';
 
+/** What a server finds wrong with the ticket. One that has the session itself needs none: so the others are asked too. */
+const VERDICTS: ReadonlySet<number> = new Set([
+  WireCode.Unprotected,
+  WireCode.TicketInvalid,
+  WireCode.TicketExpired,
+]);
+
 /** ACCEPTs in one migration that the client may find out of date by the time they come, before it asks elsewhere. */
 const MAX_OBJECTIONS = 3;
 
@@ -149,7 +156,15 @@ export class Migration {
     assert(challenge !== undefined && this.#core.secret !== undefined, 'MIGRATE needs a challenge');
     this.#core.askedEpoch += 1;
     const attachId = this.#core.config.random(ATTACH_ID_BYTES);
-    const outstanding = attempt.expect(ready, this.#core.askedEpoch, attachId, inBand, now);
+    const ticket = this.#core.streams.tickets.held;
+    const outstanding = attempt.expect({
+      ready,
+      epoch: this.#core.askedEpoch,
+      attachId,
+      inBand,
+      ticket,
+      sentAt: now,
+    });
     if (attempt.originState === OriginState.Unknown && challenge.serverName !== attempt.from.name)
       attempt.mayHaveFrozen = true;
     const payload = encodePayload('migrate', {
@@ -201,6 +216,10 @@ export class Migration {
         return true;
       case 'needBody':
         if (frame.epoch !== outstanding.epoch) return true;
+        if (this.#core.streams.tickets.held !== outstanding.ticket) {
+          this.#object(now, attempt, outstanding, 'a newer ticket came than the one whose body is wanted');
+          return true;
+        }
         this.#core.timers.set('attach', now + this.#core.config.timers.attachTimeoutMs);
         for (const body of this.#core.streams.bodyFrames(outstanding.epoch))
           this.#core.queue(carrierId, body);
@@ -231,7 +250,7 @@ export class Migration {
       this.#originUnreachable(now, attempt, outstanding.ready.candidate);
       return;
     }
-    if (frame.code === WireCode.Unprotected) attempt.verdict = failure;
+    if (VERDICTS.has(frame.code)) attempt.verdict = failure;
     if (!frame.tryElsewhere && attempt.mustSucceed) {
       this.#core.close(this.#core.destroyed && frame.code === WireCode.SessionEnded ? undefined : failure);
       return;
@@ -277,17 +296,22 @@ export class Migration {
     this.advance(now);
   }
 
+  /** What was asked is out of date by now: the same server is asked again, with the position as it is. */
+  #object(now: number, attempt: Attempt, outstanding: Outstanding, objection: string): void {
+    this.attachFailed(now, { code: 'ERR_GODWIT_STALE_POINT', message: objection });
+    attempt.objections += 1;
+    if (attempt.objections <= MAX_OBJECTIONS) {
+      attempt.race.again(outstanding.ready.candidate);
+      attempt.race.advance(now);
+    }
+    this.advance(now);
+  }
+
   #accepted(now: number, attempt: Attempt, outstanding: Outstanding, accept: Frame<'accept'>): void {
     const resumed = accept.source === Source.Resume;
     const objection = this.#core.streams.objection(accept, resumed);
     if (objection !== undefined) {
-      this.attachFailed(now, { code: 'ERR_GODWIT_STALE_POINT', message: objection });
-      attempt.objections += 1;
-      if (attempt.objections <= MAX_OBJECTIONS) {
-        attempt.race.again(outstanding.ready.candidate);
-        attempt.race.advance(now);
-      }
-      this.advance(now);
+      this.#object(now, attempt, outstanding, objection);
       return;
     }
     const old = this.#core.attachment;
