@@ -211,8 +211,7 @@ export class Destination {
       if (!this.#isCurrent(attach)) return;
       this.#host.setBusy(attach.carrierId, false);
       this.#guarded(attach, () => {
-        if ('refused' in result)
-          throw new ProtocolError(result.refused, 'the ticket was not accepted', true);
+        if ('refused' in result) throw new ProtocolError(result.refused, 'the ticket was not accepted', true);
         attach.head = result.head;
         this.#verify(attach, result.head.secret, () => {
           this.#admit(attach, result.head);
@@ -326,7 +325,8 @@ export class Destination {
       if (!this.#isCurrent(attach)) return;
       this.#host.setBusy(attach.carrierId, false);
       this.#guarded(attach, () => {
-        if (!body) throw new ProtocolError(WireCode.TicketInvalid, 'the body does not belong to the ticket', true);
+        if (!body)
+          throw new ProtocolError(WireCode.TicketInvalid, 'the body does not belong to the ticket', true);
         const { epoch, k, input, output, inputFinished, outputFinished } = head;
         this.#restore(
           attach,
