@@ -11,7 +11,9 @@ import type { ServerApp, ServerAppFactory } from '../world/server-apps.ts';
 import { QuickCrypto } from '../world/quick-crypto.ts';
 import type { VirtualClient } from '../world/virtual-client.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
+import { Observers } from '../world/observers.ts';
 import { World, type CarrierOf, type WorldObserver } from '../world/world.ts';
+import { AttachChecks } from './attach-checks.ts';
 import { Checks } from './checks.ts';
 import { ClientApplication } from './client-application.ts';
 import { ContentFaults, stampedBytes, type ContentCounts } from './content.ts';
@@ -61,6 +63,8 @@ export class Simulation {
   readonly coverage = new Coverage();
   readonly violations: Violations;
   readonly checks: Checks;
+  readonly observers = new Observers();
+  readonly #attachChecks: AttachChecks;
   readonly faults: Faults;
   readonly steps: Steps;
   readonly clocks = new Map<string, SkewedClock>();
@@ -115,7 +119,7 @@ export class Simulation {
         }),
       }),
       ring: new KeyRing(this.#key),
-      observer: this.#observer(),
+      observer: this.observers,
       ...(!plan.hasRealCrypto && { createCrypto: (asked) => new QuickCrypto(asked) }),
     });
     this.world.keepsTranscript = false;
@@ -123,6 +127,9 @@ export class Simulation {
     this.violations.onViolation = (violation) =>
       this.narrate?.(`VIOLATION ${violation.checker}: ${violation.message}`);
     this.checks = new Checks(this);
+    this.#attachChecks = new AttachChecks(this);
+    this.observers.add(this.#observer());
+    this.observers.add(this.#attachChecks);
     this.faults = new Faults(this);
     this.steps = new Steps(this);
     for (const server of plan.servers) this.#declare(server);
@@ -319,6 +326,7 @@ export class Simulation {
     walkers[this.world.servers.has(from) ? 1 : 0].walk(parts, (name) => {
       this.coverage.count('framesSent', name);
       this.checks.frameLeaves(name, from, carrier);
+      this.#attachChecks.frameLeaves(name, from, carrier);
     });
   }
 

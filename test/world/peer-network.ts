@@ -110,7 +110,8 @@ export class PeerNetwork {
       }
       const decoder = FrameDecoder.forPeerLink();
       decoder.push(bytes);
-      for (let frame = decoder.next(); frame; frame = decoder.next()) to.handlePeerFrame(from.address, frame);
+      for (let frame = decoder.next(); frame && !direction.isOver; frame = decoder.next())
+        to.handlePeerFrame(from.address, frame);
     });
   }
 

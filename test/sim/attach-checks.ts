@@ -1,0 +1,259 @@
+/**
+ * Who may have a session, and when (I2, I4, I5, I6): what is stale changes nothing, what is frozen stays so until its
+ * client comes back, what is not confirmed writes no ticket, and one TRIGGER moves a session once.
+ */
+import { claimedSessionId } from '../../packages/godwit/src/session/ticket.ts';
+import type { ClientEvent, ServerEvent, ServerSession } from '../../packages/godwit/src/session/index.ts';
+import {
+  Source,
+  comparePoints,
+  decodePayload,
+  toHex,
+  type DataPiece,
+  type Frame,
+  type PeerFrame,
+} from '../../packages/godwit/src/wire/index.ts';
+import type { VirtualClient } from '../world/virtual-client.ts';
+import type { VirtualServer } from '../world/virtual-server.ts';
+import type { CarrierOf, WorldObserver } from '../world/world.ts';
+import type { Simulation } from './simulation.ts';
+import type { CheckerName } from './violations.ts';
+
+/** Something that must not have changed once its server has handled what came. */
+interface Expectation {
+  readonly server: VirtualServer;
+  readonly session: ServerSession;
+  readonly what: string;
+  /** What is left of it to be looked at, before. */
+  readonly before: string;
+  readonly look: (session: ServerSession) => string;
+}
+
+/** TRIGGERs that a client may follow, and how many it has. */
+interface TriggerCount {
+  readonly seen: Set<string>;
+  allowed: number;
+  followed: number;
+}
+
+export class AttachChecks implements WorldObserver {
+  readonly #simulation: Simulation;
+  readonly #expectations: Expectation[] = [];
+  /** The newest epoch that each session attached under. */
+  readonly #epochs = new WeakMap<ServerSession, number>();
+  /** Those that froze, and under which epoch they lived then. */
+  readonly #frozen = new WeakMap<ServerSession, number>();
+  readonly #sessions = new WeakMap<VirtualServer, Map<number, ServerSession>>();
+  readonly #triggers = new WeakMap<VirtualClient, TriggerCount>();
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+  }
+
+  #expect(holds: boolean, checker: CheckerName, message: () => string): void {
+    if (!holds) this.#simulation.violations.report(checker, message());
+  }
+
+  // --- What is stale -------------------------------------------------------------------------------------------
+
+  frameArrives(frame: Frame | DataPiece, from: string, to: string, carrier: CarrierOf): void {
+    if (frame.frame === 'migrate') this.#migrateArrives(frame, from, to, carrier);
+    else if (frame.frame === 'detach') this.#detachArrives(frame, from, to, carrier);
+    else if (frame.frame === 'accept') this.#acceptArrives(frame, to);
+    else if (frame.frame === 'trigger') this.#triggerArrives(frame, to);
+  }
+
+  #migrateArrives(frame: Frame<'migrate'>, from: string, to: string, carrier: CarrierOf): void {
+    const server = this.#simulation.world.server(to);
+    const session = sessionOf(server, frame);
+    // Refused in-band, it costs the session its carrier.
+    if (!session || session.carrierId === carrier.carrierId) return;
+    if (frame.epoch <= session.highestEpoch)
+      this.#expectUnchanged(server, session, `a MIGRATE of ${from} with the old epoch ${frame.epoch}`);
+  }
+
+  #detachArrives(frame: Frame<'detach'>, from: string, to: string, carrier: CarrierOf): void {
+    const server = this.#simulation.world.server(to);
+    const session = this.#sessions.get(server)?.get(carrier.carrierId);
+    if (session && frame.epoch <= session.highestEpoch)
+      this.#expectUnchanged(server, session, `a DETACH of ${from} with the old epoch ${frame.epoch}`);
+  }
+
+  peerFrameArrives(frame: PeerFrame, from: string, to: string): void {
+    const server = this.#simulation.world.server(to);
+    if (frame.frame === 'pull' || frame.frame === 'release') {
+      const migrate = decodePayload('migrate', frame.migrate);
+      const session = server.node.session(toHex(frame.sessionId));
+      if (session && migrate.epoch <= session.highestEpoch)
+        this.#expectUnchanged(
+          server,
+          session,
+          `a ${frame.frame.toUpperCase()} of ${from} with the old epoch ${migrate.epoch}`,
+        );
+    } else if (frame.frame === 'abort' && this.#simulation.plan.clients.length === 1) {
+      const session = server.node.session(toHex(frame.sessionId));
+      if (session?.isFrozen && frame.epoch === session.highestEpoch && server.node.population.handovers > 0)
+        this.#expectations.push({
+          server,
+          session,
+          what: `an ABORT of ${from}`,
+          before: '0 hand-overs',
+          look: () => `${server.node.population.handovers} hand-overs`,
+        });
+    }
+  }
+
+  #expectUnchanged(server: VirtualServer, session: ServerSession, what: string): void {
+    this.#expectations.push({ server, session, what, before: standing(session), look: standing });
+  }
+
+  serverSettled(server: VirtualServer): void {
+    if (this.#expectations.length === 0) return;
+    for (const expectation of this.#expectations.splice(0)) {
+      if (expectation.server !== server) {
+        this.#expectations.push(expectation);
+        continue;
+      }
+      const { session, what, before, look } = expectation;
+      if (!server.isAlive) continue;
+      const after = look(session);
+      this.#expect(
+        after === before,
+        'I5',
+        () => `${what} leaves ${server.address.name} with ${after}, not with ${before}`,
+      );
+    }
+  }
+
+  // --- Where it lives ------------------------------------------------------------------------------------------
+
+  serverEvent(server: VirtualServer, event: ServerEvent): void {
+    switch (event.type) {
+      case 'attached': {
+        const { session, carrierId } = event;
+        const carriers = this.#sessions.get(server) ?? new Map<number, ServerSession>();
+        carriers.set(carrierId, session);
+        this.#sessions.set(server, carriers);
+        const last = this.#epochs.get(session);
+        this.#epochs.set(session, session.epoch);
+        this.#expect(
+          last === undefined || session.epoch > last,
+          'I2',
+          () => `${server.address.name} attached a session under epoch ${session.epoch}, after ${last}`,
+        );
+        return;
+      }
+      case 'frozen':
+        this.#frozen.set(event.session, event.session.epoch);
+        return;
+      case 'thawed': {
+        const at = this.#frozen.get(event.session);
+        this.#frozen.delete(event.session);
+        this.#expect(
+          at === undefined || event.session.epoch > at,
+          'I5',
+          () => `a session that ${server.address.name} froze goes on there, and its client did not come back`,
+        );
+        return;
+      }
+      case 'moved':
+        this.#moved(server, event.session);
+        return;
+      default:
+    }
+  }
+
+  /** A server lets go of a session: its client must have taken the ACCEPT of another. */
+  #moved(server: VirtualServer, session: ServerSession): void {
+    const name = server.address.name;
+    const isElsewhere = this.#simulation
+      .clientOf(session.id)
+      ?.client.migrations.some(({ to, epoch }) => to !== name && epoch > session.epoch);
+    this.#expect(
+      isElsewhere === true,
+      'I5',
+      () =>
+        `${name} let go of a session of epoch ${session.epoch}, and its client has gone nowhere else since`,
+    );
+  }
+
+  /** A frame leaves a server. */
+  frameLeaves(name: string, from: string, carrier: CarrierOf): void {
+    if (name !== 'snapshot') return;
+    const server = this.#simulation.world.servers.get(from);
+    const session = server && this.#sessions.get(server)?.get(carrier.carrierId);
+    this.#expect(
+      session?.state !== 'offered',
+      'I5',
+      () => `${from} sends a ticket of a session that its client has not confirmed there`,
+    );
+  }
+
+  // --- What a client follows -----------------------------------------------------------------------------------
+
+  /** A server that keeps to the rules never offers what its client cannot go on from. */
+  #acceptArrives(frame: Frame<'accept'>, to: string): void {
+    const application = this.#simulation.clientNamed(to);
+    if (!application) return;
+    const { session } = application.client;
+    const { send, receive, tickets } = session.streams;
+    const { held } = tickets;
+    if (!session.isMigrating || !session.isProtected || !held) return;
+    const point = { epoch: frame.restartEpoch, k: frame.restartK };
+    // The client may have got on since it asked: then it asks again.
+    if (frame.source !== Source.Resume && comparePoints(point, held) < 0) return;
+    this.#expect(
+      frame.inputStart >= send.retainedFrom && frame.inputStart <= send.next,
+      'I3',
+      () =>
+        `${to} is asked for its input from ${frame.inputStart}, and has ${send.retainedFrom} … ${send.next}`,
+    );
+    this.#expect(
+      frame.outputStart <= receive.received,
+      'I3',
+      () => `${to} is offered output from ${frame.outputStart}, and has it up to ${receive.received}`,
+    );
+  }
+
+  #triggerArrives(frame: Frame<'trigger'>, to: string): void {
+    const application = this.#simulation.clientNamed(to);
+    if (!application) return;
+    const { client } = application;
+    const count = this.#countOf(client);
+    const name = `${frame.epoch} ${frame.counter}`;
+    if (frame.epoch !== client.session.epoch || count.seen.has(name)) return;
+    count.seen.add(name);
+    count.allowed += 1;
+  }
+
+  #countOf(client: VirtualClient): TriggerCount {
+    let count = this.#triggers.get(client);
+    if (!count) {
+      count = { seen: new Set(), allowed: 0, followed: 0 };
+      this.#triggers.set(client, count);
+    }
+    return count;
+  }
+
+  clientEvent(client: VirtualClient, event: ClientEvent): void {
+    if (event.type !== 'migrating' || (event.cause !== 'origin' && event.cause !== 'other-server')) return;
+    const count = this.#countOf(client);
+    count.followed += 1;
+    this.#expect(
+      count.followed <= count.allowed,
+      'I5',
+      () =>
+        `${client.name} followed ${count.followed} TRIGGERs, of which ${count.allowed} were for it to follow`,
+    );
+  }
+}
+
+function sessionOf(server: VirtualServer, frame: Frame<'migrate'>): ServerSession | undefined {
+  return server.node.session(toHex(claimedSessionId(frame.head)));
+}
+
+/** Where a session stands, as far as attaches and hand-overs go. */
+function standing(session: ServerSession): string {
+  const carrier = session.carrierId === undefined ? 'no carrier' : `carrier ${session.carrierId}`;
+  return `a session that is ${session.state} at epoch ${session.epoch} of ${session.highestEpoch} on ${carrier}`;
+}
