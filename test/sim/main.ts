@@ -1,6 +1,7 @@
 /** `npm run sim`: the protocol under every fault there is, in virtual time, seed after seed. */
 import { parseArgs } from 'node:util';
 import { UsageError, parseNumber } from '../../packages/cli/src/demo/arguments.ts';
+import { main as runExhaustive } from './exhaustive/main.ts';
 import { runSeed } from './run-seed.ts';
 import { sweep } from './sweep.ts';
 import { CHECKERS } from './violations.ts';
@@ -16,6 +17,7 @@ each other, and every fault. Checkers look for violations of the invariants of d
   --seed S     run this one alone
   --trace      with --seed: print what happens
   --threads N  how many threads; default one for each core
+  --exhaustive every fault at every place of a small exchange instead; --exhaustive --help says more
   --json       print one line of JSON on standard output; progress goes to standard error
   --help       print this
 
@@ -33,7 +35,8 @@ interface Options {
   readonly json: boolean;
 }
 
-const options = parse(process.argv.slice(2));
+const args = process.argv.slice(2);
+const options = args.includes('--exhaustive') ? await runExhaustive(args) : parse(args);
 if (typeof options === 'number') process.exitCode = options;
 else if (options.seed === undefined) process.exitCode = await runSweep(options);
 else process.exitCode = runOne(options.seed, options);

@@ -1,0 +1,128 @@
+/** Every place a fault can strike at, once and twice. */
+import { FAULT_KINDS, faultName, type Fault, type FaultKind, type Place } from './fault.ts';
+import type { Outcome } from './run-case.ts';
+import type { ExhaustiveScript } from './script.ts';
+import type { Boundary, Tap } from './tap.ts';
+
+/** `short` is what CI has the time for; `deep` is all there is. */
+export type Depth = 'short' | 'deep';
+
+const KINDS = Object.keys(FAULT_KINDS) as FaultKind[];
+/** What may strike twice. */
+export const PAIRED_KINDS: readonly FaultKind[] = ['lost', 'reset', 'kill-a', 'kill-b', 'unlink'];
+/** Of the pairs of scripts other than this one, `short` takes one in so many. */
+const FULLY_PAIRED = 'origin';
+const PAIR_SAMPLE = 64;
+/** And of that one's, one in so many. */
+const FULL_SAMPLE = 8;
+
+/** Frames of clients that come again without harm; a DATA or FIN that does is another stream. */
+const REPEATABLE = new Set(['detach', 'confirm', 'snapshotAck', 'ack', 'watch']);
+
+/** Faults of some kinds need a carrier, or a link between servers, or a frame that can come again. */
+function canStrike(kind: FaultKind, { place, frame }: Pick<Boundary, 'place' | 'frame'>): boolean {
+  const isCarrier = place.link.startsWith('c');
+  if (kind === 'unlink') return !isCarrier;
+  if (kind === 'again' || kind === 'stolen')
+    return (
+      place.offset > 0 &&
+      (isCarrier ? kind === 'again' && place.direction === '>' && REPEATABLE.has(frame) : true)
+    );
+  return isCarrier || !['reset', 'lost', 'silent'].includes(kind);
+}
+
+/** All single faults of a script, as a run without faults shows their places. */
+export function* singleFaults(
+  script: ExhaustiveScript,
+  { tap }: Pick<Outcome, 'tap'>,
+  depth: Depth,
+): Generator<Fault> {
+  for (const boundary of framePlaces(tap)) yield* singleFaultsAt(boundary);
+  if (script.everyByte === 'never' || (script.everyByte === 'deep' && depth === 'short')) return;
+  // Up to where they act, all scripts are the same.
+  const fromMs = depth === 'deep' ? 0 : (tap.actedAtMs ?? 0);
+  for (const [{ isMiddle, atMs }, place] of bytePlaces(tap)) {
+    if (atMs < fromMs) continue;
+    for (const kind of KINDS)
+      if (FAULT_KINDS[kind] === 'byte' && (depth === 'deep' || kind === 'lost' || isMiddle))
+        yield { kind, place };
+  }
+}
+
+/** What can strike at one place. */
+export function singleFaultsAt(boundary: Boundary): Fault[] {
+  return KINDS.filter((kind) => canStrike(kind, boundary)).map((kind) => ({ kind, place: boundary.place }));
+}
+
+/** Behind every frame, and before the first one of each direction. */
+export function framePlaces(tap: Tap): Boundary[] {
+  const places = new Map<string, Boundary>();
+  for (const boundary of tap.boundaries) {
+    const start = { ...boundary, frame: 'nothing', place: { ...boundary.place, offset: 0 } };
+    for (const candidate of [start, boundary]) places.set(nameOf(candidate.place), candidate);
+  }
+  return [...places.values()];
+}
+
+function nameOf(place: Place): string {
+  return faultName({ kind: 'lost', place });
+}
+
+/** Behind every byte of every carrier that ends no frame. `isMiddle`: one in each frame, behind half of it. */
+function* bytePlaces(tap: Tap): Generator<[{ readonly isMiddle: boolean; readonly atMs: number }, Place]> {
+  const byDirection = new Map<string, Boundary[]>();
+  for (const boundary of tap.boundaries) {
+    const { link, direction } = boundary.place;
+    if (!link.startsWith('c')) continue;
+    const key = link + direction;
+    byDirection.set(key, [...(byDirection.get(key) ?? []), boundary]);
+  }
+  for (const boundaries of byDirection.values()) {
+    let from = 0;
+    for (const { place, atMs } of boundaries) {
+      for (let offset = from + 1; offset < place.offset; offset += 1)
+        yield [
+          { isMiddle: offset === (from + place.offset) >>> 1, atMs },
+          { ...place, offset },
+        ];
+      from = place.offset;
+    }
+  }
+}
+
+/** The first faults of pairs. */
+export function firstFaults({ tap }: Pick<Outcome, 'tap'>, kind: FaultKind): Fault[] {
+  return framePlaces(tap)
+    .filter((boundary) => canStrike(kind, boundary))
+    .map(({ place }) => ({ kind, place }));
+}
+
+/** The faults that may follow the first, as a run with it alone shows their places: behind every later frame. */
+export function* secondFaults(
+  script: ExhaustiveScript,
+  first: Fault,
+  { tap }: Pick<Outcome, 'tap'>,
+  depth: Depth,
+): Generator<Fault> {
+  if (tap.struckAtMs === undefined) return;
+  for (const boundary of tap.boundaries) {
+    if (boundary.atMs < tap.struckAtMs) continue;
+    for (const kind of PAIRED_KINDS) {
+      if (!canStrike(kind, boundary)) continue;
+      const second = { kind, place: boundary.place };
+      if (
+        depth === 'deep' ||
+        isSampled(first, second, script.name === FULLY_PAIRED ? FULL_SAMPLE : PAIR_SAMPLE)
+      )
+        yield second;
+    }
+  }
+}
+
+/** The same choice in every run. */
+function isSampled(first: Fault, second: Fault, oneIn: number): boolean {
+  let sum = 0;
+  for (const character of `${faultName(first)}+${faultName(second)}`)
+    sum = (Math.imul(sum, 31) + character.charCodeAt(0)) >>> 0;
+  return (sum >>> 8) % oneIn === 0;
+}
