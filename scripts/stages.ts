@@ -10,6 +10,8 @@ export interface Stage {
   readonly needs?: readonly string[];
   /** The longest that one test may take, in milliseconds. */
   readonly testTimeoutMs: number;
+  /** Why it runs only when it is named: `npm test -- NAME`. */
+  readonly onRequest?: string;
   /** Files that run at once, where that is not the usual number. */
   readonly filesAtOnce?: number;
 }
@@ -34,6 +36,14 @@ export const STAGES: readonly Stage[] = [
     needs: ['test/sim/main.ts'],
     // The exhaustive run takes some 90 s of two cores that have nothing else to do.
     testTimeoutMs: 600_000,
+  },
+  {
+    name: 'fuzz',
+    summary: 'npm run fuzz for a few seconds, and faults planted for it to find',
+    patterns: ['test/fuzz/**/*.test.ts'],
+    needs: ['test/fuzz/main.ts'],
+    testTimeoutMs: 120_000,
+    onRequest: 'it searches at random, and was not seen to pass often enough yet',
   },
   {
     name: 'integration',
@@ -74,6 +84,7 @@ export const STAGES: readonly Stage[] = [
     summary: 'npm run chaos, half a minute of it: real processes on hosts of their own; skipped without root',
     patterns: ['test/chaos/**/*.test.ts'],
     needs: ['test/chaos/main.ts'],
+    onRequest: 'its figures depend on how busy the machine is, and it was not seen to pass often enough yet',
     testTimeoutMs: 180_000,
   },
   {
@@ -81,6 +92,7 @@ export const STAGES: readonly Stage[] = [
     summary: 'the benchmarks at their smallest: whether they work, and gross regressions',
     patterns: ['test/bench/**/*.test.ts'],
     needs: ['bench/main.ts'],
+    onRequest: 'measuring takes an idle machine, and its limits were not set on one yet',
     testTimeoutMs: 300_000,
     // What is measured has the machine to itself, as far as that is up to us.
     filesAtOnce: 1,

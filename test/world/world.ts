@@ -13,6 +13,7 @@ import type { DataPiece, Frame, PeerFrame, ServerAddress } from '../../packages/
 import { PeerNetwork, type PeerProcess } from './peer-network.ts';
 import { Pipe, type PipeConditions } from './pipe.ts';
 import { Scheduler } from './scheduler.ts';
+import { Seeded } from './seeded.ts';
 import { VirtualClient, type VirtualClientOptions } from './virtual-client.ts';
 import { VirtualServer, type VirtualServerOptions } from './virtual-server.ts';
 
@@ -88,10 +89,10 @@ export class World {
   readonly #latencyOf: ((from: string, to: string) => number) | undefined;
   readonly #pipeConditions: WorldOptions['pipeConditions'];
   readonly #peers: PeerNetwork;
-  #random: number;
+  readonly #seeded: Seeded;
 
   constructor(options: WorldOptions = {}) {
-    this.#random = (options.seed ?? 1) >>> 0;
+    this.#seeded = new Seeded(options.seed ?? 1);
     this.latencyMs = options.latencyMs ?? 1;
     this.#latencyOf = options.latencyOf;
     this.#pipeConditions = options.pipeConditions;
@@ -116,17 +117,11 @@ export class World {
 
   /** 0 … 1, from the seed. */
   random(): number {
-    this.#random = (this.#random + 0x6d2b79f5) >>> 0;
-    let t = this.#random;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+    return this.#seeded.random();
   }
 
   bytes(length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i += 1) bytes[i] = Math.floor(this.random() * 256);
-    return bytes;
+    return this.#seeded.bytes(length);
   }
 
   note(frame: string, way: string): void {
