@@ -38,6 +38,14 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 600_000,
   },
   {
+    name: 'exhaustive',
+    summary: 'npm run sim -- --exhaustive: every fault at every place of a small exchange',
+    patterns: ['test/exhaustive/**/*.test.ts'],
+    needs: ['test/sim/main.ts'],
+    testTimeoutMs: 600_000,
+    onRequest: 'it takes minutes, and was not seen to pass as a whole since the latest checkers',
+  },
+  {
     name: 'fuzz',
     summary: 'npm run fuzz for a few seconds, and faults planted for it to find',
     patterns: ['test/fuzz/**/*.test.ts'],

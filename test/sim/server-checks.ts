@@ -1,5 +1,10 @@
 /** What must hold at every server, at every moment: I5, I7, I8, its limits, and what its applications hear (I1, I6). */
-import type { RestartPoint, ServerEvent, ServerSession } from '../../packages/godwit/src/session/index.ts';
+import {
+  DEFAULT_SERVER_LIMITS,
+  type RestartPoint,
+  type ServerEvent,
+  type ServerSession,
+} from '../../packages/godwit/src/session/index.ts';
 import type { DataPiece, Frame } from '../../packages/godwit/src/wire/index.ts';
 import type { Pipe } from '../world/pipe.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
@@ -205,9 +210,11 @@ export class ServerChecks {
 
   #limits(server: VirtualServer, { limits }: ServerPlan): void {
     const { name } = server.address;
-    const { receiveWindowBytes = 0, inputLogBytes = 0 } = limits;
+    const { receiveWindowBytes, inputLogBytes } = { ...DEFAULT_SERVER_LIMITS, ...limits };
     // The tail of a session that was handed over is as long as its origin allowed.
-    const tails = this.#simulation.plan.servers.map((one) => one.limits.outputTailBytes ?? 0);
+    const tails = this.#simulation.plan.servers.map(
+      (one) => one.limits.outputTailBytes ?? DEFAULT_SERVER_LIMITS.outputTailBytes,
+    );
     const outputTailBytes = Math.max(...tails);
     for (const session of server.node.sessions) {
       const { receive, send } = session.streams;

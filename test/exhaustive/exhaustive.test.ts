@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MODES, SCRIPTS } from './exhaustive/script.ts';
-import { caseName, parseCase, runCase, type Case } from './exhaustive/run-case.ts';
-import { framePlaces, singleFaultsAt } from './exhaustive/cases.ts';
+import { MODES, SCRIPTS } from '../sim/exhaustive/script.ts';
+import { caseName, parseCase, runCase, type Case } from '../sim/exhaustive/run-case.ts';
+import { framePlaces, singleFaultsAt } from '../sim/exhaustive/cases.ts';
 
-const MAIN = join(import.meta.dirname, 'main.ts');
+const MAIN = join(import.meta.dirname, '../sim/main.ts');
 
 for (const script of SCRIPTS)
   for (const { name: mode, delivery } of MODES)
