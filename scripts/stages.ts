@@ -60,6 +60,13 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 60_000,
   },
   {
+    name: 'attacks',
+    summary: 'npm run attacks: each attack on real servers is refused, and succeeds without its defence',
+    patterns: ['test/attacks/**/*.test.ts'],
+    needs: ['test/attacks/main.ts'],
+    testTimeoutMs: 60_000,
+  },
+  {
     name: 'testing',
     summary: 'godwit/testing finds every fault that is planted in a handler, and the examples pass it',
     patterns: ['test/testing/**/*.test.ts', 'examples/**/*.test.ts'],

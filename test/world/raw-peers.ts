@@ -113,7 +113,7 @@ class RawPeer {
 }
 
 /** Of a client that opened at `a` under epoch 1 and got nothing since. */
-const MIGRATE: Omit<FrameValue<'migrate'>, 'head' | 'mac'> = {
+export const MIGRATE: Omit<FrameValue<'migrate'>, 'head' | 'mac'> = {
   service: 'test',
   body: new Uint8Array(0),
   epoch: 2,

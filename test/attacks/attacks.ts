@@ -1,0 +1,9 @@
+/** All attacks, family by family. */
+import type { Attack } from './attack.ts';
+import { migrateAttacks } from './migrations.ts';
+import { ticketAttacks } from './tickets.ts';
+
+export const FAMILIES: Readonly<Record<string, readonly Attack[]>> = {
+  tickets: ticketAttacks,
+  migrations: migrateAttacks,
+};
