@@ -7,7 +7,7 @@ import type nodeNet from 'node:net';
 import { text, buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
-import { IMPLEMENTATIONS, closeAll, listen, readAll, type Net } from './implementations.ts';
+import { IMPLEMENTATIONS, PLAIN, closeAll, listen, readAll, type Net } from './implementations.ts';
 
 /** A web server behind a server of `net`, and an agent that reaches it. */
 async function serve(
@@ -48,7 +48,7 @@ function request(
   });
 }
 
-for (const { name, net } of IMPLEMENTATIONS) {
+for (const { name, net } of [...IMPLEMENTATIONS, PLAIN]) {
   describe(`node:http over ${name}`, () => {
     test('requests share a kept connection', async () => {
       const { server, agent, port, connections } = await serve(net, (incoming, response) =>

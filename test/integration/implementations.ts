@@ -14,6 +14,24 @@ export const IMPLEMENTATIONS: readonly { readonly name: string; readonly net: Ne
   { name: 'godwit', net: godwit as unknown as Net },
 ];
 
+/** Clients of net at a server of Godwit that serves such: what its application sees is to be net too. */
+export const PLAIN = {
+  name: 'clients of node:net at a server of Godwit',
+  net: { ...nodeNet, createServer: createPlainServer as typeof nodeNet.createServer } satisfies Net,
+};
+
+/** Clients that wait for the server to speak are not kept waiting for long. */
+const PLAIN_AFTER_MS = 10;
+
+function createPlainServer(
+  options?: nodeNet.ServerOpts | ((socket: nodeNet.Socket) => void),
+  listener?: (socket: nodeNet.Socket) => void,
+): nodeNet.Server {
+  if (typeof options === 'function') return createPlainServer({}, options);
+  const plain = { ...options, plain: 'accept', plainAfterMs: PLAIN_AFTER_MS };
+  return godwit.createServer(plain as object, listener as never) as unknown as nodeNet.Server;
+}
+
 /** A server on a free port of the loopback, and that port. */
 export async function listen(server: nodeNet.Server): Promise<number> {
   server.listen(0, '127.0.0.1');

@@ -6,7 +6,7 @@ import { finished, pipeline } from 'node:stream/promises';
 import { Readable, Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { IMPLEMENTATIONS, closeAll, listen, pair, portOf, readAll } from './implementations.ts';
+import { IMPLEMENTATIONS, PLAIN, closeAll, listen, pair, portOf, readAll } from './implementations.ts';
 
 /** Names of events, in the order in which they came. */
 function record(emitter: NodeJS.EventEmitter, names: readonly string[]): string[] {
@@ -24,7 +24,7 @@ function codeOf(action: () => unknown): string | undefined {
   return undefined;
 }
 
-for (const { name, net } of IMPLEMENTATIONS) {
+for (const { name, net } of [...IMPLEMENTATIONS, PLAIN]) {
   describe(`${name}: connecting`, () => {
     const overloads: readonly (readonly [
       what: string,

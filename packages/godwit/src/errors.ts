@@ -44,6 +44,8 @@ export const ERROR_CODES = {
   ERR_GODWIT_KEY_FILE:
     'A file of cluster keys is missing, has no keys, or can be read by others than its owner.',
   ERR_GODWIT_MEMBERS: 'The list of members could not be read; it stays as it was.',
+  ERR_GODWIT_NOT_MIGRATORY:
+    "A plain connection (`plain: 'accept'`) cannot move: its client does not speak Godwit.",
   ERR_GODWIT_NO_SERVER: 'No other server is known, or none could be reached.',
   ERR_GODWIT_NO_SUCH_SESSION: 'No session with this id lives here.',
   ERR_GODWIT_NOT_CONNECTED: 'The socket has no session yet, or none any more.',

@@ -97,7 +97,7 @@ export {
   type Exporter,
   type Hold,
 } from './server/server-socket.ts';
-export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server.ts';
+export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/server-events.ts';
 export type { AuthorizationAnswer, AuthorizationRequest, Authorize } from './server/authorization.ts';
 export type { ServerTlsOptions } from './server/server-tls.ts';
 export type { ServerOptions } from './server/server-options.ts';

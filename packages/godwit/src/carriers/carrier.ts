@@ -33,6 +33,11 @@ export interface CarrierHandlers {
   /** What `write` took has been passed on: write again. May also come without a `write` that answered false. */
   onDrain(): void;
   /**
+   * The peer sends no more. True: the handler goes on with what is left of the pipe (`takeStream`); otherwise the carrier
+   * is over.
+   */
+  onEnd?(): boolean;
+  /**
    * Called exactly once, whichever side closed, never from within a call of the carrier's own methods. An end of the
    * peer's stream is a reset too: a session that is over says so itself before its carrier ends.
    */
@@ -82,10 +87,10 @@ export interface Carrier {
   /** Of the packets that leave; 0 where the pipe has none. Throws what the operating system says against it. */
   typeOfService: number;
   /**
-   * Gives the pipe up to a peer that does not speak Godwit: the raw stream, paused, with `unread` back at its front.
-   * No handler is called any more. Only some carriers can.
+   * Gives the pipe up to a peer that does not speak Godwit: the raw stream, paused and half-open. No handler is called any
+   * more; `end`, `reset` and the settings still work. Only some carriers can.
    */
-  takeStream?(unread: Uint8Array): Duplex;
+  takeStream?(): Duplex;
 }
 
 /** The keep-alive of TCP. Pipes of other kinds have none. */

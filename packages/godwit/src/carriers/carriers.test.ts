@@ -388,13 +388,13 @@ describe('the TCP transport', () => {
     client.start().carrier.write([bytesOf('GET / ')]);
     server.start();
     await server.until(() => server.text === 'GET / ');
-    const stream = server.carrier.takeStream?.(Buffer.concat(server.chunks));
+    const stream = server.carrier.takeStream?.();
     assert.ok(stream);
     client.carrier.write([bytesOf('HTTP/1.1')]);
     let text = '';
     stream.on('data', (chunk: Buffer) => {
       text += chunk.toString();
-      if (text === 'GET / HTTP/1.1') stream.end('200');
+      if (text === 'HTTP/1.1') stream.end('200');
     });
     stream.resume();
     await client.until(() => client.closes.length === 1);

@@ -138,7 +138,7 @@ export class SocketCarrier implements Carrier {
     (this.#socket as Partial<net.Socket>).setTypeOfService?.(typeOfService);
   }
 
-  takeStream(unread: Uint8Array): Duplex {
+  takeStream(): Duplex {
     const socket = this.#socket;
     this.#reported = true;
     socket.pause();
@@ -147,9 +147,6 @@ export class SocketCarrier implements Carrier {
     socket.off('end', this.#onEnd);
     socket.off('close', this.#onClose);
     socket.off('error', this.#onError);
-    // Carriers are half-open by choice; whoever takes over expects what net does by default.
-    socket.allowHalfOpen = false;
-    if (unread.byteLength > 0) socket.unshift(unread);
     return socket;
   }
 
@@ -167,7 +164,7 @@ export class SocketCarrier implements Carrier {
 
   /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. */
   readonly #onEnd = (): void => {
-    if (this.#closed !== undefined) return;
+    if (this.#closed !== undefined || this.#handlers?.onEnd?.() === true) return;
     this.#closed = ENDED_BY_PEER;
     this.#finish();
     this.#report(ENDED_BY_PEER);

@@ -42,6 +42,8 @@ export interface TlsTransportOptions {
   readonly client?: tls.ConnectionOptions;
   /** What node's `tls.createServer` takes. */
   readonly server?: tls.TlsOptions;
+  /** Whether a listener takes what else its `ALPNProtocols` name. */
+  readonly servesOthers?: boolean;
   /** A second look at a client, resumed handshakes included: why it may not come in, or undefined. */
   readonly checkClient?: (socket: tls.TLSSocket) => CarrierClosed | undefined;
 }
@@ -101,7 +103,7 @@ export class TlsTransport implements Transport {
       ...this.#serverOptions,
       ...(this.#ticketKeys !== undefined && { ticketKeys: this.#ticketKeys }),
       ...SOCKET_OPTIONS,
-      ALPNProtocols: [ALPN_PROTOCOL],
+      ALPNProtocols: [ALPN_PROTOCOL, ...this.#otherProtocols],
     });
     this.#servers.add(server);
     server.on('close', () => this.#servers.delete(server));
@@ -146,6 +148,12 @@ export class TlsTransport implements Transport {
 
   get #serverOptions(): tls.TlsOptions {
     return { sessionIdContext: SESSION_ID_CONTEXT, ...this.#options.server, ...this.#secureContext };
+  }
+
+  get #otherProtocols(): readonly string[] {
+    const { server, servesOthers } = this.#options;
+    const named: unknown = server?.ALPNProtocols;
+    return servesOthers === true && Array.isArray(named) ? (named as string[]) : [];
   }
 
   #remember(servername: string, session: Buffer): void {

@@ -1,4 +1,4 @@
-/** Whether a client may come in: its certificate, then the application's word (protocol.md §10.9). */
+/** Whether a client may come in: its certificate, then the application's word (protocol.md §10.5). */
 import type { TLSSocket } from 'node:tls';
 import type { Carrier } from '../carriers/carrier.ts';
 import type { CryptoRequest, CryptoResult } from '../session/crypto.ts';
@@ -7,9 +7,12 @@ import type { ServerTls } from './server-tls.ts';
 
 /** What `authorize` is told. */
 export interface AuthorizationRequest {
-  /** `open`: a new session. `migrate`: one that comes here, or comes back: it has proved to be that session's client. */
-  readonly kind: 'open' | 'migrate';
-  /** 32 hexadecimal digits. Of an `open` it is the client's choice. */
+  /**
+   * `open`: a new session. `migrate`: one that comes here, or comes back: it has proved to be that session's client. `plain`:
+   * a connection of a client that does not speak Godwit, where such are served.
+   */
+  readonly kind: 'open' | 'migrate' | 'plain';
+  /** 32 hexadecimal digits. Of an `open` it is the client's choice; of a plain connection it is empty. */
   readonly sessionId: string;
   readonly service: string;
   readonly remoteAddress: string | undefined;
@@ -27,7 +30,7 @@ export type AuthorizationAnswer = boolean | 'elsewhere';
  */
 export type Authorize = (request: AuthorizationRequest) => AuthorizationAnswer | Promise<AuthorizationAnswer>;
 
-type Question = CryptoRequest<'authorize'>;
+type Question = Pick<CryptoRequest<'authorize'>, 'sessionId'> & Pick<AuthorizationRequest, 'kind'>;
 type Verdict = CryptoResult<'authorize'>;
 
 export class Authorization {

@@ -94,6 +94,10 @@ export class NodeDriver {
     return [...this.#entries.values()].map(({ socket }) => socket);
   }
 
+  get isDraining(): boolean {
+    return this.#node.isDraining;
+  }
+
   get tombstones(): number {
     return this.#node.tombstoneCount;
   }

@@ -1,5 +1,6 @@
 /** Where accepted carriers wait until their first bytes tell who they are (protocol.md §3). */
 import type { Carrier } from '../carriers/carrier.ts';
+import { ALPN_PROTOCOL } from '../carriers/tls.ts';
 import type { Failure } from '../session/client-events.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import {
@@ -21,6 +22,12 @@ export interface GateLimits {
   readonly maxHalfOpen: number;
 }
 
+/** Where clients that do not speak Godwit are served. */
+export interface PlainSettings {
+  /** A client that has said nothing for so long is one of them, in milliseconds: it waits for the server to speak first. */
+  readonly afterMs: number;
+}
+
 export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000, maxHalfOpen: 1_024 };
 
 /** Who takes a carrier that came through, and starts it for itself. */
@@ -29,65 +36,112 @@ export interface GateKeeper {
   acceptClient(carrier: Carrier, behind: Uint8Array): void;
   /** `received` begins with the preface, which peers authenticate. */
   acceptPeer(carrier: Carrier, received: Uint8Array): void;
+  /** No client of ours, where such are served; `unread` was read to tell. */
+  acceptPlain(carrier: Carrier, unread: Uint8Array): void;
   /** The carrier is not of ours, or came to nothing; it is closed behind this call. */
   refused(carrier: Carrier, failure: Failure): void;
 }
 
 interface Waiting {
   readonly carrier: Carrier;
-  readonly until: number;
+  until: number;
   received: Uint8Array;
 }
 
+const NOTHING = new Uint8Array(0);
+
 export class PrefaceGate {
   readonly #limits: GateLimits;
+  readonly #plain: PlainSettings | undefined;
   readonly #keeper: GateKeeper;
-  /** In order of arrival, and so in order of their deadlines. */
-  readonly #waiting = new Set<Waiting>();
+  /** Carriers that have said nothing yet, in order of arrival, and so in order of their deadlines. */
+  readonly #silent = new Set<Waiting>();
+  /** Those that have begun to say something, in the order in which they did; only where plain clients are served. */
+  readonly #speaking = new Set<Waiting>();
   readonly #deadline = new Deadline(() => this.#expire());
 
-  constructor(limits: GateLimits, keeper: GateKeeper) {
+  constructor(limits: GateLimits, plain: PlainSettings | undefined, keeper: GateKeeper) {
     this.#limits = limits;
+    this.#plain = plain;
     this.#keeper = keeper;
   }
 
   get size(): number {
-    return this.#waiting.size;
+    return this.#silent.size + this.#speaking.size;
   }
 
   accept(carrier: Carrier): void {
-    if (this.#waiting.size >= this.#limits.maxHalfOpen) {
-      const message = `${this.#waiting.size} carriers have not said who they are`;
+    // Clients of Godwit name it in ALPN.
+    if (this.#plain !== undefined && carrier.tls !== undefined && !this.#isNamed(carrier)) {
+      this.#keeper.acceptPlain(carrier, NOTHING);
+      return;
+    }
+    if (this.size >= this.#limits.maxHalfOpen) {
+      const message = `${this.size} carriers have not said who they are`;
       this.#keeper.refused(carrier, { code: 'ERR_GODWIT_LIMIT_EXCEEDED', message });
       carrier.destroy();
       return;
     }
-    const until = now() + this.#limits.prefaceTimeoutMs;
-    const waiting: Waiting = { carrier, until, received: new Uint8Array(0) };
-    this.#waiting.add(waiting);
-    if (this.#deadline.dueAt === undefined) this.#deadline.set(until);
+    const waitMs = this.#mayBePlain(carrier)
+      ? Math.min(this.#plain?.afterMs ?? Infinity, this.#limits.prefaceTimeoutMs)
+      : this.#limits.prefaceTimeoutMs;
+    const waiting: Waiting = { carrier, until: now() + waitMs, received: NOTHING };
+    this.#silent.add(waiting);
+    this.#wakeBy(waiting.until);
     carrier.start({
       onData: (chunk) => {
-        if (this.#waiting.has(waiting)) this.#receive(waiting, chunk);
+        if (this.#isWaiting(waiting)) this.#receive(waiting, chunk);
       },
       onDrain: () => undefined,
-      onClose: () => {
-        this.#waiting.delete(waiting);
+      // It may have said all it has to say, and wait for an answer.
+      onEnd: () => {
+        if (!this.#isWaiting(waiting) || !this.#mayBePlain(carrier)) return false;
+        this.#forget(waiting);
+        this.#keeper.acceptPlain(carrier, waiting.received);
+        return true;
       },
+      onClose: () => this.#forget(waiting),
     });
   }
 
   close(): void {
-    for (const { carrier } of this.#waiting) carrier.destroy();
-    this.#waiting.clear();
+    for (const waiting of [...this.#silent, ...this.#speaking]) {
+      this.#forget(waiting);
+      waiting.carrier.destroy();
+    }
     this.#deadline.set(undefined);
   }
 
+  #isWaiting(waiting: Waiting): boolean {
+    return this.#silent.has(waiting) || this.#speaking.has(waiting);
+  }
+
+  #forget(waiting: Waiting): void {
+    this.#silent.delete(waiting);
+    this.#speaking.delete(waiting);
+  }
+
+  #isNamed(carrier: Carrier): boolean {
+    return carrier.tls?.alpnProtocol === ALPN_PROTOCOL;
+  }
+
+  #mayBePlain(carrier: Carrier): boolean {
+    return this.#plain !== undefined && !this.#isNamed(carrier);
+  }
+
   #receive(waiting: Waiting, chunk: Uint8Array): void {
+    const { carrier } = waiting;
     const received = waiting.received.byteLength === 0 ? chunk : concatBytes([waiting.received, chunk]);
     waiting.received = received;
-    if (mayBePreface(received) && received.byteLength < PREFACE_BYTES) return;
-    this.#waiting.delete(waiting);
+    if (mayBePreface(received) && received.byteLength < PREFACE_BYTES) {
+      this.#hasBegun(waiting);
+      return;
+    }
+    this.#forget(waiting);
+    if (!mayBePreface(received) && this.#mayBePlain(carrier)) {
+      this.#keeper.acceptPlain(carrier, received);
+      return;
+    }
     let role: Role;
     try {
       ({ role } = decodePreface(received.subarray(0, PREFACE_BYTES)));
@@ -96,26 +150,48 @@ export class PrefaceGate {
       // Who speaks another version of Godwit is told so in this one; a stranger would not understand.
       if (error.wireCode === WireCode.Version) {
         const { wireCode: code, message } = error;
-        waiting.carrier.write([encodeFrame('refuse', { epoch: 0, code, tryElsewhere: true, message })]);
+        carrier.write([encodeFrame('refuse', { epoch: 0, code, tryElsewhere: true, message })]);
       }
       this.#refuse(waiting, { code: error.code, message: error.message });
       return;
     }
-    if (role === Role.Client) this.#keeper.acceptClient(waiting.carrier, received.subarray(PREFACE_BYTES));
-    else this.#keeper.acceptPeer(waiting.carrier, received);
+    if (role === Role.Client) this.#keeper.acceptClient(carrier, received.subarray(PREFACE_BYTES));
+    else this.#keeper.acceptPeer(carrier, received);
+  }
+
+  /** It speaks, and as a client of ours would: it has the time for a whole preface. */
+  #hasBegun(waiting: Waiting): void {
+    if (!this.#mayBePlain(waiting.carrier) || !this.#silent.delete(waiting)) return;
+    waiting.until = now() + this.#limits.prefaceTimeoutMs;
+    this.#speaking.add(waiting);
+  }
+
+  #wakeBy(time: number): void {
+    const { dueAt } = this.#deadline;
+    if (dueAt === undefined || time < dueAt) this.#deadline.set(time);
   }
 
   #expire(): void {
     const time = now();
-    for (const waiting of this.#waiting) {
-      if (waiting.until > time) {
-        this.#deadline.set(waiting.until);
-        return;
+    for (const queue of [this.#silent, this.#speaking]) {
+      for (const waiting of queue) {
+        if (waiting.until > time) {
+          this.#wakeBy(waiting.until);
+          break;
+        }
+        this.#forget(waiting);
+        this.#giveUp(waiting);
       }
-      this.#waiting.delete(waiting);
-      const message = `no preface within ${this.#limits.prefaceTimeoutMs} ms`;
-      this.#refuse(waiting, { code: 'ERR_GODWIT_TIMEOUT', message });
     }
+  }
+
+  #giveUp(waiting: Waiting): void {
+    if (this.#mayBePlain(waiting.carrier)) {
+      this.#keeper.acceptPlain(waiting.carrier, waiting.received);
+      return;
+    }
+    const message = `no preface within ${this.#limits.prefaceTimeoutMs} ms`;
+    this.#refuse(waiting, { code: 'ERR_GODWIT_TIMEOUT', message });
   }
 
   #refuse({ carrier }: Waiting, failure: Failure): void {

@@ -11,14 +11,14 @@ import {
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
-import { checkNumber } from '../socket/argument-checks.ts';
+import { checkInteger, checkNumber } from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
 import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
 import { Authorization, type Authorize } from './authorization.ts';
 import { ServerTls, type ServerTlsOptions } from './server-tls.ts';
-import { DEFAULT_GATE_LIMITS, type GateLimits } from './preface-gate.ts';
+import { DEFAULT_GATE_LIMITS, type GateLimits, type PlainSettings } from './preface-gate.ts';
 
 /** Options of `createServer`; all have a default. */
 export interface ServerOptions {
@@ -57,6 +57,18 @@ export interface ServerOptions {
    * each migration. Default: whoever has a valid ticket, or opens one.
    */
   readonly authorize?: Authorize;
+  /**
+   * What becomes of a client that does not speak Godwit. `refuse` (default): it is closed, and 'refused' says so. `accept`:
+   * the listener gets its connection as one that cannot move (`socket.migratory` is false), with every byte it has sent.
+   * Over TLS it is told by its ALPN: who does not offer `godwit/1` is plain at once; protocols that plain clients may ask for
+   * are named in `tls.ALPNProtocols`.
+   */
+  readonly plain?: 'accept' | 'refuse';
+  /**
+   * With `plain: 'accept'`: a client that has said nothing for so long is plain, in milliseconds: it waits for the server to
+   * speak first. Default 1,000; 10 … 60,000. Less, and clients of Godwit whose first packet is lost are taken for plain.
+   */
+  readonly plainAfterMs?: number;
   /** Default false: a socket ends its side when the client has ended its own. */
   readonly allowHalfOpen?: boolean;
   /** Sockets start paused. Default false. */
@@ -103,6 +115,8 @@ export interface ServerSettings {
   readonly transport: Transport;
   readonly tls: ServerTls | undefined;
   readonly gate: GateLimits;
+  /** Set: clients that do not speak Godwit are served. */
+  readonly plain: PlainSettings | undefined;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
 }
@@ -118,6 +132,8 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   schema: 'godwit',
   canRestore: 'godwit',
   authorize: 'godwit',
+  plain: 'godwit',
+  plainAfterMs: 'godwit',
   limits: 'godwit',
   timers: 'godwit',
   tls: 'godwit',
@@ -155,7 +171,8 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
       'ERR_OUT_OF_RANGE',
       `The value of "options.schema" is out of range. It must be an integer >= 0 && <= ${SCHEMA_MAX}. Received ${String(schema)}`,
     );
-  const tls = options.tls === undefined ? undefined : new ServerTls(options.tls);
+  const plain = readPlain(options);
+  const tls = options.tls === undefined ? undefined : new ServerTls(options.tls, plain !== undefined);
   return {
     keys: options.keys === undefined ? KeyRing.generate() : KeyRing.from(options.keys),
     members: checkMembers(options.members ?? []),
@@ -172,9 +189,21 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     transport: options.transport ?? tls?.transport ?? new TcpTransport(),
     tls,
     gate: { ...DEFAULT_GATE_LIMITS, ...limits },
+    plain,
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
+}
+
+function readPlain({ plain = 'refuse', plainAfterMs = 1_000 }: ServerOptions): PlainSettings | undefined {
+  if (plain !== 'accept' && plain !== 'refuse')
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_VALUE',
+      `The property 'options.plain' must be 'accept' or 'refuse'. Received '${String(plain)}'`,
+    );
+  checkInteger(plainAfterMs, 'options.plainAfterMs', 10, 60_000);
+  return plain === 'accept' ? { afterMs: plainAfterMs } : undefined;
 }
 
 function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {

@@ -1,12 +1,13 @@
 /** The server application's end of a session: a socket whose state can be exported, and started from elsewhere. */
 import type { Readable } from 'node:stream';
+import { random } from '../crypto/index.ts';
 import { GodwitError } from '../errors.ts';
 import type { RestartPoint, ServerSession } from '../session/index.ts';
 import type { SocketOptions } from '../socket/connect-options.ts';
 import type { Addresses, PortListener, SessionPort } from '../socket/port.ts';
 import { Socket } from '../socket/socket.ts';
 import { now } from '../socket/timers.ts';
-import { WireCode } from '../wire/index.ts';
+import { WireCode, toHex } from '../wire/index.ts';
 import {
   SnapshotExporter,
   type ExportedState,
@@ -16,7 +17,8 @@ import {
 
 /** What a server's socket is made from. */
 export interface ServerSocketSource {
-  readonly session: ServerSession;
+  /** Undefined: the client speaks no Godwit, so there is no session. */
+  readonly session: ServerSession | undefined;
   readonly restart: RestartPoint | undefined;
   readonly addresses: Addresses;
   /** The server's schema version. */
@@ -43,11 +45,13 @@ export class ServerSocket extends Socket {
   readonly schema: number;
   /** @internal The server's. */
   whenDestroyed: (() => void) | undefined;
-  readonly #session: ServerSession;
+  readonly #session: ServerSession | undefined;
   readonly #restart: RestartPoint | undefined;
-  readonly #exporter: SnapshotExporter;
+  readonly #exporter: SnapshotExporter | undefined;
   readonly #abort = new AbortController();
   readonly #inputBase: number;
+  /** What idempotency keys begin with. */
+  #name: string | undefined;
 
   constructor(options: SocketOptions, source: ServerSocketSource) {
     super(options);
@@ -56,21 +60,31 @@ export class ServerSocket extends Socket {
     this.#restart = restart;
     this.restored = restart !== undefined;
     this.schema = source.schema;
-    this.#inputBase = session.received;
-    this.#exporter = new SnapshotExporter({
-      session,
-      outbound: this.outbound,
-      stream: this,
-      consumedInput: () => this.bytesConsumed,
-      wake: () => source.wake(),
-      fail: (error) => {
-        // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
-        source.session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
-        this.destroy(error);
-      },
-    });
+    this.#inputBase = session?.received ?? 0;
+    this.#exporter =
+      session &&
+      new SnapshotExporter({
+        session,
+        outbound: this.outbound,
+        stream: this,
+        consumedInput: () => this.bytesConsumed,
+        wake: () => source.wake(),
+        fail: (error) => {
+          // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
+          session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
+          this.destroy(error);
+        },
+      });
     this.bindPort(source.bind(this.createListener()));
     this.startConnected(source.addresses);
+  }
+
+  /**
+   * False for a client that does not speak Godwit (`plain: 'accept'`): this connection cannot move, and dies with its
+   * server. It has the same methods: nothing is imported or exported, and `migrate` rejects.
+   */
+  override get migratory(): boolean {
+    return this.#session !== undefined;
   }
 
   // --- State ----------------------------------------------------------------------------------------------------
@@ -98,7 +112,7 @@ export class ServerSocket extends Socket {
    * or less than at the last snapshot, or the state is too large.
    */
   exportState(state: Uint8Array | string, options: ExportOptions = {}): void {
-    this.#exporter.push(state, options);
+    this.#exporter?.push(state, options);
   }
 
   /**
@@ -107,13 +121,13 @@ export class ServerSocket extends Socket {
    * undefined for "not now". It must be synchronous: a promise is ERR_GODWIT_EXPORT_INVALID, as an 'error' event.
    */
   onExportState(exporter: Exporter): this {
-    this.#exporter.setExporter(exporter);
+    this.#exporter?.setExporter(exporter);
     return this;
   }
 
   /** Asks for no state, and does not move, until the guard is let go: for work that is in flight. */
   hold(): Hold {
-    const release = this.#exporter.hold();
+    const release = this.#exporter?.hold() ?? ((): void => undefined);
     return Object.assign(() => release(), { [Symbol.dispose]: release });
   }
 
@@ -132,42 +146,43 @@ export class ServerSocket extends Socket {
 
   /**
    * Names the request that begins at this input offset, the same whenever the same input is executed again. By default
-   * where the application stands.
+   * where the application stands. A plain connection is never executed again: its keys are good for it alone.
    */
   idempotencyKey(offset?: number): string {
-    return `${this.#session.id}:${offset ?? this.bytesConsumed}`;
+    this.#name ??= this.#session?.id ?? `plain-${toHex(random(16))}`;
+    return `${this.#name}:${offset ?? this.bytesConsumed}`;
   }
 
   /** Number of the newest snapshot. */
   get snapshotNumber(): number {
-    return this.#session.snapshotNumber;
+    return this.#session?.snapshotNumber ?? 0;
   }
 
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
 
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override pipe<T extends NodeJS.WritableStream>(destination: T, options?: { end?: boolean }): T {
-    this.#exporter.consumedUnknown('pipe');
+    this.#exporter?.consumedUnknown('pipe');
     return super.pipe(destination, options);
   }
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override setEncoding(encoding: BufferEncoding): this {
-    this.#exporter.consumedUnknown('setEncoding');
+    this.#exporter?.consumedUnknown('setEncoding');
     return super.setEncoding(encoding);
   }
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override unshift(chunk: unknown, encoding?: BufferEncoding): void {
-    this.#exporter.consumedUnknown('unshift');
+    this.#exporter?.consumedUnknown('unshift');
     super.unshift(chunk, encoding);
   }
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override [Symbol.asyncIterator](): ReturnType<Readable[typeof Symbol.asyncIterator]> {
-    this.#exporter.consumedUnknown('asynchronous iteration');
+    this.#exporter?.consumedUnknown('asynchronous iteration');
     return super[Symbol.asyncIterator]();
   }
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
   override iterator(options?: { destroyOnReturn?: boolean }): ReturnType<Readable['iterator']> {
-    this.#exporter.consumedUnknown('asynchronous iteration');
+    this.#exporter?.consumedUnknown('asynchronous iteration');
     return super.iterator(options);
   }
 
@@ -175,12 +190,12 @@ export class ServerSocket extends Socket {
 
   /** @internal */
   exportDue(reason: string, deadline: number | undefined): void {
-    this.#exporter.due(reason === 'freeze', deadline);
+    this.#exporter?.due(reason === 'freeze', deadline);
   }
 
   /** @internal The hand-over was given up. */
   handOverEnded(): void {
-    this.#exporter.cancelFreeze();
+    this.#exporter?.cancelFreeze();
   }
 
   /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */
@@ -193,7 +208,7 @@ export class ServerSocket extends Socket {
 
   /** @internal */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#exporter.stop();
+    this.#exporter?.stop();
     if (!this.#abort.signal.aborted)
       this.#abort.abort(error ?? new GodwitError('ERR_GODWIT_SESSION_ENDED', 'the session has ended'));
     super._destroy(error, callback);

@@ -20,7 +20,7 @@ export class ServerTls {
   readonly #clients: ClientCertificates | undefined;
 
   /** Throws what node throws for options that make no sense. */
-  constructor({ peer, ...options }: ServerTlsOptions) {
+  constructor({ peer, ...options }: ServerTlsOptions, servesPlain: boolean) {
     this.#options = options;
     const verifies = options.requestCert === true && options.rejectUnauthorized !== false;
     this.#clients = verifies ? new ClientCertificates(options) : undefined;
@@ -28,6 +28,7 @@ export class ServerTls {
     const own = Object.entries({ ca, cert, key, pfx, passphrase }).filter(([, value]) => value !== undefined);
     this.transport = new TlsTransport({
       server: options,
+      servesOthers: servesPlain,
       client: { ...Object.fromEntries(own), rejectUnauthorized: false, ...peer },
       ...(verifies && { checkClient: (socket) => this.objectionTo(socket) }),
     });

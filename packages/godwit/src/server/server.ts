@@ -16,63 +16,11 @@ import { advertisedAddress } from './advertised-address.ts';
 import { drain, type DrainOptions } from './drain.ts';
 import { readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
+import { PlainConnections } from './plain-connections.ts';
 import { PrefaceGate } from './preface-gate.ts';
+import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
 import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
-
-/** What 'drop' says of a connection that `maxConnections` turned away. */
-export interface DropArgument {
-  readonly localAddress?: string | undefined;
-  readonly localPort?: number | undefined;
-  readonly localFamily?: string | undefined;
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-  readonly remoteFamily?: string | undefined;
-}
-
-/** What 'refused' says of a peer that came to nothing before it had a session. For logs. */
-export interface Refusal {
-  /** ERR_GODWIT_PROTOCOL for whoever does not speak Godwit, and the other codes of `ERROR_CODES`. */
-  readonly code: string;
-  readonly message: string;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
-}
-
-/** Events of `Server`: those of net.Server, and 'refused'. */
-export interface ServerEvents {
-  /** It was closed, and its last session has ended. */
-  readonly close: [];
-  /** A session starts here: a new one, or one that is restored (`socket.restored`). */
-  readonly connection: [socket: ServerSocket];
-  /** `maxConnections` turned a new session away. */
-  readonly drop: [dropped?: DropArgument];
-  /** It could not listen. */
-  readonly error: [error: Error];
-  readonly listening: [];
-  /** Somebody connected who is no client, or none of this server's. */
-  readonly refused: [refusal: Refusal];
-}
-
-/** Counts of a server, as of now. */
-export interface ServerStats {
-  /** Sessions whose sockets are open. */
-  readonly sessions: number;
-  /** Carriers that have said who they are: of sessions, standbys, and sessions to be. */
-  readonly carriers: number;
-  /** Carriers that have not said yet who they are. */
-  readonly halfOpen: number;
-  /** Ended or moved sessions that are remembered. */
-  readonly tombstones: number;
-  /** Since the start: sessions that began here, those restored among them, and those that moved away. */
-  readonly accepted: number;
-  /** Of these, those that came from another server or another run. */
-  readonly restored: number;
-  /** Sessions that have moved to another server. */
-  readonly movedAway: number;
-  /** Times that 'refused' was emitted. */
-  readonly refused: number;
-}
 
 /** What exists while the server listens, and until its last session ends. */
 interface Running {
@@ -90,6 +38,7 @@ export class Server extends EventEmitter {
   dropMaxConnection: boolean | undefined;
   readonly #settings: ServerSettings;
   readonly #gate: PrefaceGate;
+  readonly #plain: PlainConnections;
   readonly #sockets = new Set<ServerSocket>();
   #listener: Listener | undefined;
   #running: Running | undefined;
@@ -115,9 +64,16 @@ export class Server extends EventEmitter {
       );
     this.#settings = readServerOptions(options ?? {});
     if (typeof listener === 'function') this.on('connection', listener);
-    this.#gate = new PrefaceGate(this.#settings.gate, {
+    this.#gate = new PrefaceGate(this.#settings.gate, this.#settings.plain, {
       acceptClient: (carrier, behind) => this.#node.driver.acceptClient(carrier, behind),
       acceptPeer: (carrier, received) => this.#node.peers.accept(carrier, received),
+      acceptPlain: (carrier, unread) => this.#plain.accept(carrier, unread),
+      refused: (carrier, failure) => this.#onRefused(failure, carrier),
+    });
+    this.#plain = new PlainConnections(this.#settings, {
+      node: () => this.#node.driver,
+      createSocket: (source) => this.#createSocket(source),
+      announce: (socket) => this.#announce(socket),
       refused: (carrier, failure) => this.#onRefused(failure, carrier),
     });
   }
@@ -224,6 +180,7 @@ export class Server extends EventEmitter {
     this.#running = undefined;
     listener?.close();
     this.#gate.close();
+    this.#plain.kill();
     running?.driver.stop();
     running?.peers.close();
     running?.members.close();
@@ -238,7 +195,7 @@ export class Server extends EventEmitter {
     });
   }
 
-  /** The number of sessions that live here. */
+  /** The number of connections that live here, plain ones included. */
   getConnections(callback: (error: Error | null, count: number) => void): this {
     process.nextTick(callback, null, this.#sockets.size);
     return this;
@@ -259,16 +216,17 @@ export class Server extends EventEmitter {
 
   // --- Sessions -------------------------------------------------------------------------------------------------
 
-  /** The sockets of all sessions that live here. */
+  /** The sockets of all sessions that live here; plain connections are none. */
   get sessions(): Iterable<ServerSocket> {
-    return [...this.#sockets];
+    return [...this.#sockets].filter(({ migratory }) => migratory);
   }
 
   /** Counts, for logs and metrics. */
   get stats(): ServerStats {
     return {
       ...this.#counts,
-      sessions: this.#sockets.size,
+      sessions: this.#sockets.size - this.#plain.size,
+      plain: this.#plain.size,
       carriers: this.#running?.driver.carrierCount ?? 0,
       halfOpen: this.#gate.size,
       tombstones: this.#running?.driver.tombstones ?? 0,

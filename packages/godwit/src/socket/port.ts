@@ -26,8 +26,8 @@ export function socketAddress({
 
 /** What a socket does to its session. Nothing here calls back into the socket before it returns. */
 export interface SessionPort {
-  /** Lower-case hexadecimal, 32 digits. */
-  readonly sessionId: string;
+  /** Lower-case hexadecimal, 32 digits; undefined where there is no session. */
+  readonly sessionId: string | undefined;
   readonly epoch: number;
   readonly isProtected: boolean;
   /** True while the session is being handed over: nothing may be read from it, and writes wait outside. */

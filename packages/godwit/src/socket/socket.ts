@@ -41,8 +41,6 @@ import { UserBuffer } from './user-buffer.ts';
  * `remoteAddress` and its kin say where the connection was made to; `currentServer` says where the session is now.
  */
 export class Socket extends TlsShaped {
-  /** True: this connection can move. net's sockets have no such property. */
-  readonly migratory = true;
   /** From `connect()` to 'connect'. */
   connecting = false;
   /** What `setTimeout` was given, in milliseconds; undefined before. */
@@ -433,6 +431,13 @@ export class Socket extends TlsShaped {
     if (this.connecting) return 'opening';
     if (this.readable) return this.writable ? 'open' : 'readOnly';
     return this.writable ? 'writeOnly' : 'closed';
+  }
+  /**
+   * Whether this is a session, which can move; net's sockets have no such property. Always true at the client's end, which
+   * connects to nobody else. False at a server for a client that does not speak Godwit.
+   */
+  get migratory(): boolean {
+    return true;
   }
   /** The session's id, 32 hexadecimal digits, the same at both ends and for its whole life; undefined before `connect`. */
   get sessionId(): string | undefined {
