@@ -11,6 +11,7 @@ import {
 } from '../packages/godwit/src/session/limits.ts';
 import { SERVER_TRANSITIONS } from '../packages/godwit/src/session/server-state.ts';
 import type { TransitionTable } from '../packages/godwit/src/session/state-table.ts';
+import { DEFAULT_HALF_OPEN_LIMITS } from '../packages/godwit/src/server/half-open.ts';
 import { DEFAULT_GATE_LIMITS } from '../packages/godwit/src/server/preface-gate.ts';
 import { ERROR_CODE } from '../packages/godwit/src/wire/index.ts';
 import { pathOf } from './generated-file.ts';
@@ -41,6 +42,7 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['cluster/peer-links.ts', 'PEER_IDLE_TIMEOUT_MS'],
   ['cluster/peer-links.ts', 'PEER_QUEUE_LIMIT_BYTES'],
   ['cluster/peer-links.ts', 'MAX_PENDING_LINKS'],
+  ['cluster/peer-links.ts', 'MAX_PENDING_LINKS_PER_ADDRESS'],
 ];
 
 const WORDS = {
@@ -54,6 +56,7 @@ export function sessionSections(): Readonly<Record<string, string>> {
     'client-limits': settings('limit', 'session/limits.ts', 'ClientLimits', DEFAULT_CLIENT_LIMITS),
     'server-limits': settings('limit', 'session/limits.ts', 'ServerLimits', DEFAULT_SERVER_LIMITS),
     'gate-limits': settings('limit', 'server/preface-gate.ts', 'GateLimits', DEFAULT_GATE_LIMITS),
+    'half-open-limits': settings('limit', 'server/half-open.ts', 'HalfOpenLimits', DEFAULT_HALF_OPEN_LIMITS),
     constants: constantTable(),
     'client-timers': settings('timer', 'session/limits.ts', 'ClientTimers', DEFAULT_CLIENT_TIMERS),
     'server-timers': settings('timer', 'session/limits.ts', 'ServerTimers', DEFAULT_SERVER_TIMERS),

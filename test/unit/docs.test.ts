@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
+import { DEFAULT_HALF_OPEN_LIMITS } from '../../packages/godwit/src/server/half-open.ts';
 import { DEFAULT_GATE_LIMITS } from '../../packages/godwit/src/server/preface-gate.ts';
 import {
   DEFAULT_CLIENT_LIMITS,
@@ -99,7 +100,7 @@ describe('docs/protocol.md', () => {
   test('has every limit in §12 and every timer in §13, with its default', () => {
     const tables: readonly (readonly [chapter: number, heading: string, settings: object])[] = [
       [12, '12.2', DEFAULT_CLIENT_LIMITS],
-      [12, '12.3', { ...DEFAULT_SERVER_LIMITS, ...DEFAULT_GATE_LIMITS }],
+      [12, '12.3', { ...DEFAULT_SERVER_LIMITS, ...DEFAULT_GATE_LIMITS, ...DEFAULT_HALF_OPEN_LIMITS }],
       [13, '13.1', DEFAULT_CLIENT_TIMERS],
       [13, '13.2', DEFAULT_SERVER_TIMERS],
     ];

@@ -101,6 +101,7 @@ export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/
 export type { AuthorizationAnswer, AuthorizationRequest, Authorize } from './server/authorization.ts';
 export type { ServerTlsOptions } from './server/server-tls.ts';
 export type { ServerOptions } from './server/server-options.ts';
+export type { HalfOpenLimits } from './server/half-open.ts';
 export type { GateLimits } from './server/preface-gate.ts';
 export type { DrainOptions } from './server/drain.ts';
 export type { ConnectOptions, ServerInput, SocketOptions } from './socket/connect-options.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatAddress, parseAddress, unixAddress, unixPathOf } from './address.ts';
+import { formatAddress, networkOf, parseAddress, unixAddress, unixPathOf } from './address.ts';
 
 for (const [text, host, port] of [
   ['example.org:80', 'example.org', 80],
@@ -23,3 +23,16 @@ test('a path has an address, and only that has a path', () => {
   assert.equal(unixPathOf('unix:/a b'), '/a b');
   assert.equal(unixPathOf('unix.example.org'), undefined);
 });
+
+for (const [address, network] of [
+  ['192.0.2.7', '192.0.2.7'],
+  ['::ffff:192.0.2.7', '192.0.2.7'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:DB8:1:2::6', '2001:db8:1:2::/64'],
+  ['2001:0db8::', '2001:db8:0:0::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ['64:ff9b::192.0.2.7', '64:ff9b:0:0::/64'],
+  ['a-host', 'a-host'],
+] as const)
+  test(`${address} counts as ${network}`, () => assert.equal(networkOf(address), network));

@@ -174,6 +174,11 @@ export interface Dial {
 export interface ListenHandlers {
   /** The carrier is not read before its `start`. */
   onCarrier(carrier: Carrier): void;
+  /**
+   * A handshake begins, before there is a carrier; the answer is called when it is over. Undefined: the peer is to be closed
+   * at once.
+   */
+  onHandshake?(address: string | undefined): (() => void) | undefined;
   onListening?(): void;
   /** It could not listen, or could not accept a connection. */
   onError?(error: Error): void;

@@ -1,5 +1,5 @@
 /** Carriers over TLS (protocol.md §3.4): the peer is who its certificate says, and nobody on the way reads or changes a byte. */
-import { isIP } from 'node:net';
+import net, { isIP } from 'node:net';
 import tls from 'node:tls';
 import {
   closedBy,
@@ -106,7 +106,10 @@ export class TlsTransport implements Transport {
       ALPNProtocols: [ALPN_PROTOCOL, ...this.#otherProtocols],
     });
     this.#servers.add(server);
-    server.on('close', () => this.#servers.delete(server));
+    // Connections are taken in front of it: a handshake costs too much for anybody to begin as many as he likes.
+    const front = net.createServer(SOCKET_OPTIONS);
+    front.on('close', () => this.#servers.delete(server));
+    admitTo(server, front, handlers);
     const refuse = (closed: CarrierClosed, socket: tls.TLSSocket): void => {
       const { remoteAddress: address, remotePort: port } = socket;
       handlers.onRefused?.(closed, {
@@ -114,7 +117,11 @@ export class TlsTransport implements Transport {
         ...(port !== undefined && { port }),
       });
     };
-    server.on('tlsClientError', (error, socket) => refuse(closedBy(error), socket));
+    server.on('tlsClientError', (error, socket) => {
+      refuse(closedBy(error), socket);
+      // After a handshake that took too long node leaves that to us.
+      socket.destroy();
+    });
     const acceptable: ListenHandlers = {
       ...handlers,
       onCarrier: (carrier) => {
@@ -128,7 +135,8 @@ export class TlsTransport implements Transport {
         carrier.destroy();
       },
     };
-    return listenOn(server, 'secureConnection', target, acceptable, wrap);
+    server.on('secureConnection', (socket) => front.emit('secureConnection', socket));
+    return listenOn(front, 'secureConnection', target, acceptable, wrap);
   }
 
   /** 48 bytes: the keys of TLS tickets, which servers of one cluster share so that each resumes what another began. */
@@ -169,6 +177,30 @@ const NO_GODWIT: CarrierClosed = {
   message: `the server did not answer ALPN with ${ALPN_PROTOCOL}: it does not speak Godwit`,
   reset: false,
 };
+
+/** Gives connections on to the server of TLS, as many as are wanted at a time. */
+function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers): void {
+  const underWay = new Map<string, () => void>();
+  const nameOf = ({ remoteAddress, remotePort }: net.Socket): string => `${remoteAddress} ${remotePort}`;
+  front.on('connection', (socket: net.Socket) => {
+    if (handlers.onHandshake !== undefined) {
+      const done = handlers.onHandshake(socket.remoteAddress);
+      if (done === undefined) {
+        socket.destroy();
+        return;
+      }
+      const name = nameOf(socket);
+      underWay.set(name, done);
+      socket.once('close', () => {
+        underWay.delete(name);
+        done();
+      });
+    }
+    server.emit('connection', socket);
+  });
+  // Before anybody else hears of it: what the carrier costs from now on is counted there.
+  server.prependListener('secureConnection', (socket) => underWay.get(nameOf(socket))?.());
+}
 
 function wrap(socket: tls.TLSSocket): SocketCarrier {
   return new SocketCarrier(

@@ -15,7 +15,13 @@ import {
   type ServerAddress,
 } from '../wire/index.ts';
 import { PeerChannel } from './peer-channel.ts';
-import { MAX_PENDING_LINKS, PeerLinks, type PeerLinkFailure, type PeerLinksOptions } from './peer-links.ts';
+import {
+  MAX_PENDING_LINKS,
+  MAX_PENDING_LINKS_PER_ADDRESS,
+  PeerLinks,
+  type PeerLinkFailure,
+  type PeerLinksOptions,
+} from './peer-links.ts';
 
 const ring = KeyRing.generate();
 
@@ -243,24 +249,29 @@ describe('peer links', () => {
     assert.equal(alice.failures[0]?.code, 'ERR_GODWIT_LIMIT_EXCEEDED');
   });
 
-  test('keep few unproven carriers, and none for long', async (t) => {
-    const network = new MemoryNetwork();
-    const bob = await startNode(t, network, 'bob', { dialTimeoutMs: 40 });
-    const closes: number[] = [];
-    for (let index = 0; index <= MAX_PENDING_LINKS; index += 1) {
-      network.dial(bob.address, { timeoutMs: 1_000 }, (_error, carrier) => {
-        carrier?.start({
-          onData: () => undefined,
-          onDrain: () => undefined,
-          onClose: () => closes.push(index),
+  for (const [where, most, addressOf] of [
+    ['', MAX_PENDING_LINKS, (index: number) => `10.0.0.${index}`],
+    [' of one address', MAX_PENDING_LINKS_PER_ADDRESS, () => '10.0.0.1'],
+  ] as const)
+    test(`keep few unproven carriers${where}, and none for long`, async (t) => {
+      const network = new MemoryNetwork();
+      const bob = await startNode(t, network, 'bob', { dialTimeoutMs: 100 });
+      const closes: number[] = [];
+      for (let index = 0; index <= most; index += 1) {
+        const localAddress = addressOf(index);
+        network.dial(bob.address, { timeoutMs: 1_000, localAddress }, (_error, carrier) => {
+          carrier?.start({
+            onData: () => undefined,
+            onDrain: () => undefined,
+            onClose: () => closes.push(index),
+          });
+          carrier?.write([encodePreface(Role.Peer)]);
         });
-        carrier?.write([encodePreface(Role.Peer)]);
-      });
-    }
-    await bob.until(() => bob.failures.length === MAX_PENDING_LINKS);
-    assert.equal(closes[0], MAX_PENDING_LINKS, 'the one too many is closed at once, before any is late');
-    assert.ok(bob.failures.every(({ code }) => code === 'ERR_GODWIT_TIMEOUT'));
-  });
+      }
+      await bob.until(() => bob.failures.length === most);
+      assert.equal(closes[0], most, 'the one too many is closed at once, before any is late');
+      assert.ok(bob.failures.every(({ code }) => code === 'ERR_GODWIT_TIMEOUT'));
+    });
 
   test('close on a frame that breaks the protocol, even under the right key', async (t) => {
     const network = new MemoryNetwork();

@@ -4,6 +4,7 @@
  * sending on the one that opened first for it, so that what one side sends stays in order.
  */
 import { WireCode, errorCodeOf, type PeerFrame, type ServerAddress } from '../wire/index.ts';
+import { networkOf } from '../carriers/address.ts';
 import type { Carrier, Dial, Transport } from '../carriers/carrier.ts';
 import type { KeyRing } from '../crypto/key-ring.ts';
 import { PeerChannel } from './peer-channel.ts';
@@ -22,7 +23,10 @@ export const PEER_IDLE_TIMEOUT_MS = 5 * 60_000;
 export const PEER_QUEUE_LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** Incoming links that have not proved the key yet; more are refused. Memory cost: about 5 KiB each. */
-export const MAX_PENDING_LINKS = 64;
+export const MAX_PENDING_LINKS = 256;
+
+/** The same from one address (of IPv6, one network of 64 bits), so that nobody keeps the members of a cluster apart by himself. */
+export const MAX_PENDING_LINKS_PER_ADDRESS = 32;
 
 /** Bytes sealed and written in one go. */
 const WRITE_BYTES = 256 * 1024;
@@ -111,12 +115,22 @@ export class PeerLinks {
 
   /** Takes a carrier whose preface says that a peer is at its other end. `alreadyRead` begins with that preface. */
   accept(carrier: Carrier, alreadyRead: Uint8Array): void {
-    if (this.#isClosed || this.#pending.size >= MAX_PENDING_LINKS) {
+    if (this.#isClosed || this.#hasTooManyPending(carrier.remoteAddress)) {
       carrier.destroy();
       return;
     }
     const channel = PeerChannel.respond({ ring: this.#options.ring, self: this.#options.self() });
     this.#pending.add(this.#createLink(carrier, channel, alreadyRead));
+  }
+
+  #hasTooManyPending(address: string | undefined): boolean {
+    if (this.#pending.size >= MAX_PENDING_LINKS) return true;
+    if (address === undefined) return false;
+    const network = networkOf(address);
+    let count = 0;
+    for (const { remoteAddress } of this.#pending)
+      if (remoteAddress !== undefined && networkOf(remoteAddress) === network) count += 1;
+    return count >= MAX_PENDING_LINKS_PER_ADDRESS;
   }
 
   /** Ends all links, once what was sent is flushed; nothing is reported any more. */

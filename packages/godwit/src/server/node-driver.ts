@@ -45,6 +45,8 @@ export interface NodeHooks {
   /** The socket is complete: the application may have it. */
   announce(socket: ServerSocket): void;
   refused(failure: Failure, carrier: Carrier | undefined): void;
+  /** What the carrier was for is settled, or it is closed; may be told again. */
+  settled(carrier: Carrier): void;
   peerSend(peer: ServerAddress, bytes: Uint8Array): void;
 }
 
@@ -86,6 +88,7 @@ export class NodeDriver {
           this.#handleEvent(event);
       },
       carrierError: (carrierId, error) => this.#node.handleCarrierError(now(), carrierId, error),
+      carrierClosed: (carrier) => hooks.settled(carrier),
     });
   }
 
@@ -225,6 +228,10 @@ export class NodeDriver {
         return;
       case 'authenticated':
         this.#driver.authenticated(event.carrierId);
+        if (event.isStandby === true) this.#settled(event.carrierId);
+        return;
+      case 'confirmed':
+        this.#settled(event.session.carrierId);
         return;
       case 'hangUp':
         this.#driver.hangUp(event.carrierId, event.last);
@@ -238,6 +245,7 @@ export class NodeDriver {
       case 'session':
         // ACCEPT or SUPPORT is ready: the client need not wait until the application has started.
         this.#driver.sendNow();
+        if (event.restart === undefined) this.#settled(event.session.carrierId);
         this.#begin(event.session, event.restart);
         return;
       default: {
@@ -245,6 +253,11 @@ export class NodeDriver {
         if (entry !== undefined) this.#handleSessionEvent(entry, event);
       }
     }
+  }
+
+  #settled(carrierId: number | undefined): void {
+    const carrier = carrierId === undefined ? undefined : this.#driver.carrier(carrierId);
+    if (carrier !== undefined) this.#hooks.settled(carrier);
   }
 
   #answer({ id, request }: CryptoEvent): void {

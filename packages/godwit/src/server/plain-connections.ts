@@ -11,6 +11,8 @@ export interface PlainHooks {
   createSocket(source: ServerSocketSource): ServerSocket;
   announce(socket: ServerSocket): void;
   refused(carrier: Carrier, failure: Failure): void;
+  /** It is decided what becomes of the carrier, or it is closed. */
+  settled(carrier: Carrier): void;
 }
 
 export class PlainConnections {
@@ -45,6 +47,7 @@ export class PlainConnections {
       onEnd: () => true,
       onClose: () => {
         isGone = true;
+        this.#hooks.settled(carrier);
       },
     });
     carrier.pause();
@@ -80,6 +83,7 @@ export class PlainConnections {
       },
       wake: () => undefined,
     });
+    this.#hooks.settled(connection.carrier);
     try {
       this.#hooks.announce(socket);
     } catch (error) {

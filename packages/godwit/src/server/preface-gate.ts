@@ -16,10 +16,8 @@ import {
 
 /** What holds for carriers that have not said yet who they are. */
 export interface GateLimits {
-  /** A carrier whose preface has not come after this time is closed, in milliseconds. Default 5,000. */
+  /** A carrier whose preface has not come after this time is closed, and a TLS handshake that is not done, in milliseconds. Default 5,000; 10 … 600,000. */
   readonly prefaceTimeoutMs: number;
-  /** Carriers waiting at the gate; more are closed at once. Default 1,024. Memory: about 1 KiB each. */
-  readonly maxHalfOpen: number;
 }
 
 /** Where clients that do not speak Godwit are served. */
@@ -28,7 +26,7 @@ export interface PlainSettings {
   readonly afterMs: number;
 }
 
-export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000, maxHalfOpen: 1_024 };
+export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000 };
 
 /** Who takes a carrier that came through, and starts it for itself. */
 export interface GateKeeper {
@@ -40,6 +38,8 @@ export interface GateKeeper {
   acceptPlain(carrier: Carrier, unread: Uint8Array): void;
   /** The carrier is not of ours, or came to nothing; it is closed behind this call. */
   refused(carrier: Carrier, failure: Failure): void;
+  /** A carrier that nobody was given is closed. */
+  closed(carrier: Carrier): void;
 }
 
 interface Waiting {
@@ -66,20 +66,10 @@ export class PrefaceGate {
     this.#keeper = keeper;
   }
 
-  get size(): number {
-    return this.#silent.size + this.#speaking.size;
-  }
-
   accept(carrier: Carrier): void {
     // Clients of Godwit name it in ALPN.
     if (this.#plain !== undefined && carrier.tls !== undefined && !this.#isNamed(carrier)) {
       this.#keeper.acceptPlain(carrier, NOTHING);
-      return;
-    }
-    if (this.size >= this.#limits.maxHalfOpen) {
-      const message = `${this.size} carriers have not said who they are`;
-      this.#keeper.refused(carrier, { code: 'ERR_GODWIT_LIMIT_EXCEEDED', message });
-      carrier.destroy();
       return;
     }
     const waitMs = this.#mayBePlain(carrier)
@@ -100,7 +90,10 @@ export class PrefaceGate {
         this.#keeper.acceptPlain(carrier, waiting.received);
         return true;
       },
-      onClose: () => this.#forget(waiting),
+      onClose: () => {
+        this.#forget(waiting);
+        this.#keeper.closed(carrier);
+      },
     });
   }
 

@@ -43,7 +43,7 @@ export interface ServerStats {
   readonly plain: number;
   /** Carriers that have said who they are: of sessions, standbys, and sessions to be. */
   readonly carriers: number;
-  /** Carriers that have not said yet who they are. */
+  /** Peers that have settled nothing yet: what `limits.maxHalfOpen` counts. */
   readonly halfOpen: number;
   /** Ended or moved sessions that are remembered. */
   readonly tombstones: number;

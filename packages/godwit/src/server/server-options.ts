@@ -18,6 +18,7 @@ import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/op
 import { Delivery } from '../wire/index.ts';
 import { Authorization, type Authorize } from './authorization.ts';
 import { ServerTls, type ServerTlsOptions } from './server-tls.ts';
+import { DEFAULT_HALF_OPEN_LIMITS, HALF_OPEN_RANGES, type HalfOpenLimits } from './half-open.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits, type PlainSettings } from './preface-gate.ts';
 
 /** Options of `createServer`; all have a default. */
@@ -84,7 +85,7 @@ export interface ServerOptions {
   /** Carriers from these addresses are closed unread: of clients and of other servers. 'refused' says so. */
   readonly blockList?: BlockList;
   /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
-  readonly limits?: Partial<ServerLimits & GateLimits>;
+  readonly limits?: Partial<ServerLimits & GateLimits & HalfOpenLimits>;
   /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
   readonly timers?: Partial<ServerTimers>;
   /**
@@ -115,6 +116,7 @@ export interface ServerSettings {
   readonly transport: Transport;
   readonly tls: ServerTls | undefined;
   readonly gate: GateLimits;
+  readonly halfOpen: HalfOpenLimits;
   /** Set: clients that do not speak Godwit are served. */
   readonly plain: PlainSettings | undefined;
   readonly limits: ServerLimits;
@@ -147,13 +149,24 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   blockList: 'net',
 };
 
+/** Least and most, where there is more to say than that it is a number. */
+const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
+  prefaceTimeoutMs: [10, 600_000],
+  ...HALF_OPEN_RANGES,
+};
+
 const NAME_BYTES_MAX = 64;
 const SCHEMA_MAX = 2 ** 32 - 1;
 
 /** Throws `TypeError` and `RangeError` with net's codes, ERR_GODWIT_OPTION_UNKNOWN, and whatever the key ring throws. */
 export function readServerOptions(options: ServerOptions): ServerSettings {
   checkOptionNames(options, SERVER_OPTIONS);
-  checkAllNames('limits', options.limits, { ...DEFAULT_SERVER_LIMITS, ...DEFAULT_GATE_LIMITS });
+  checkAllNames('limits', options.limits, {
+    ...DEFAULT_SERVER_LIMITS,
+    ...DEFAULT_GATE_LIMITS,
+    ...DEFAULT_HALF_OPEN_LIMITS,
+  });
+  checkRanges('limits', options.limits, RANGES);
   checkAllNames('timers', options.timers, DEFAULT_SERVER_TIMERS);
   checkNetOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
@@ -172,7 +185,9 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
       `The value of "options.schema" is out of range. It must be an integer >= 0 && <= ${SCHEMA_MAX}. Received ${String(schema)}`,
     );
   const plain = readPlain(options);
-  const tls = options.tls === undefined ? undefined : new ServerTls(options.tls, plain !== undefined);
+  const gate = { ...DEFAULT_GATE_LIMITS, ...limits };
+  const tlsSettings = { servesPlain: plain !== undefined, handshakeTimeoutMs: gate.prefaceTimeoutMs };
+  const tls = options.tls === undefined ? undefined : new ServerTls(options.tls, tlsSettings);
   return {
     keys: options.keys === undefined ? KeyRing.generate() : KeyRing.from(options.keys),
     members: checkMembers(options.members ?? []),
@@ -188,11 +203,19 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     blockList: options.blockList,
     transport: options.transport ?? tls?.transport ?? new TcpTransport(),
     tls,
-    gate: { ...DEFAULT_GATE_LIMITS, ...limits },
+    gate,
+    halfOpen: { ...DEFAULT_HALF_OPEN_LIMITS, ...limits },
     plain,
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
+}
+
+function checkRanges(option: string, given: object | undefined, ranges: typeof RANGES): void {
+  for (const [name, value] of Object.entries(given ?? {})) {
+    const [min, max] = ranges[name] ?? [];
+    if (min !== undefined && max !== undefined) checkInteger(value, `options.${option}.${name}`, min, max);
+  }
 }
 
 function readPlain({ plain = 'refuse', plainAfterMs = 1_000 }: ServerOptions): PlainSettings | undefined {

@@ -14,13 +14,20 @@ export interface ServerTlsOptions extends TlsOptions {
   readonly peer?: ConnectionOptions;
 }
 
+export interface ServerTlsSettings {
+  readonly servesPlain: boolean;
+  readonly handshakeTimeoutMs: number;
+}
+
 export class ServerTls {
   readonly transport: TlsTransport;
   readonly #options: ServerTlsOptions;
   readonly #clients: ClientCertificates | undefined;
 
   /** Throws what node throws for options that make no sense. */
-  constructor({ peer, ...options }: ServerTlsOptions, servesPlain: boolean) {
+  constructor({ peer, ...given }: ServerTlsOptions, settings: ServerTlsSettings) {
+    // By default node waits for two minutes.
+    const options = { handshakeTimeout: settings.handshakeTimeoutMs, ...given };
     this.#options = options;
     const verifies = options.requestCert === true && options.rejectUnauthorized !== false;
     this.#clients = verifies ? new ClientCertificates(options) : undefined;
@@ -28,7 +35,7 @@ export class ServerTls {
     const own = Object.entries({ ca, cert, key, pfx, passphrase }).filter(([, value]) => value !== undefined);
     this.transport = new TlsTransport({
       server: options,
-      servesOthers: servesPlain,
+      servesOthers: settings.servesPlain,
       client: { ...Object.fromEntries(own), rejectUnauthorized: false, ...peer },
       ...(verifies && { checkClient: (socket) => this.objectionTo(socket) }),
     });

@@ -14,6 +14,7 @@ import { keepAliveOf } from '../socket/net-habits.ts';
 import type { Socket } from '../socket/socket.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { drain, type DrainOptions } from './drain.ts';
+import { HalfOpen } from './half-open.ts';
 import { readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
 import { PlainConnections } from './plain-connections.ts';
@@ -37,6 +38,7 @@ export class Server extends EventEmitter {
   /** In net: whether a worker of node:cluster drops what is over `maxConnections` itself. Here it always does. */
   dropMaxConnection: boolean | undefined;
   readonly #settings: ServerSettings;
+  readonly #halfOpen: HalfOpen;
   readonly #gate: PrefaceGate;
   readonly #plain: PlainConnections;
   readonly #sockets = new Set<ServerSocket>();
@@ -64,17 +66,24 @@ export class Server extends EventEmitter {
       );
     this.#settings = readServerOptions(options ?? {});
     if (typeof listener === 'function') this.on('connection', listener);
+    this.#halfOpen = new HalfOpen(this.#settings.halfOpen);
+    const closed = (carrier: Carrier): void => this.#halfOpen.leave(carrier);
     this.#gate = new PrefaceGate(this.#settings.gate, this.#settings.plain, {
       acceptClient: (carrier, behind) => this.#node.driver.acceptClient(carrier, behind),
-      acceptPeer: (carrier, received) => this.#node.peers.accept(carrier, received),
+      acceptPeer: (carrier, received) => {
+        closed(carrier); // links that prove nothing have limits of their own
+        this.#node.peers.accept(carrier, received);
+      },
       acceptPlain: (carrier, unread) => this.#plain.accept(carrier, unread),
       refused: (carrier, failure) => this.#onRefused(failure, carrier),
+      closed,
     });
     this.#plain = new PlainConnections(this.#settings, {
       node: () => this.#node.driver,
       createSocket: (source) => this.#createSocket(source),
       announce: (socket) => this.#announce(socket),
       refused: (carrier, failure) => this.#onRefused(failure, carrier),
+      settled: closed,
     });
   }
 
@@ -105,6 +114,7 @@ export class Server extends EventEmitter {
       { args },
       {
         onCarrier: (carrier) => this.#onCarrier(carrier),
+        onHandshake: (address) => this.#onHandshake(address),
         onListening: () => {
           if (this.#listener !== opened) return;
           this.#running ??= this.#start(opened);
@@ -228,7 +238,7 @@ export class Server extends EventEmitter {
       sessions: this.#sockets.size - this.#plain.size,
       plain: this.#plain.size,
       carriers: this.#running?.driver.carrierCount ?? 0,
-      halfOpen: this.#gate.size,
+      halfOpen: this.#halfOpen.size,
       tombstones: this.#running?.driver.tombstones ?? 0,
     };
   }
@@ -301,6 +311,7 @@ export class Server extends EventEmitter {
         createSocket: (source) => this.#createSocket(source),
         announce: (socket) => this.#announce(socket),
         refused: (failure, carrier) => this.#onRefused(failure, carrier),
+        settled: (carrier) => this.#halfOpen.leave(carrier),
         peerSend: (peer, bytes) => peers.send(peer, bytes),
       },
     );
@@ -333,10 +344,25 @@ export class Server extends EventEmitter {
       carrier.destroy();
       return;
     }
+    const objection = this.#halfOpen.objectionTo(carrier.remoteAddress);
+    if (objection !== undefined) {
+      this.#onRefused({ code: 'ERR_GODWIT_LIMIT_EXCEEDED', message: objection }, carrier);
+      carrier.destroy();
+      return;
+    }
+    this.#halfOpen.enterCarrier(carrier);
     const { noDelay, keepAlive, keepAliveInitialDelay } = this.#settings.socket;
     if (noDelay === false) carrier.setNoDelay(false);
     if (keepAlive) carrier.setKeepAlive(keepAliveOf(true, keepAliveInitialDelay));
     this.#gate.accept(carrier);
+  }
+
+  #onHandshake(address: string | undefined): (() => void) | undefined {
+    const message = this.#halfOpen.objectionTo(address);
+    if (message === undefined) return this.#halfOpen.enter(address);
+    const code = 'ERR_GODWIT_LIMIT_EXCEEDED';
+    this.#report({ code, message, remoteAddress: address, remotePort: undefined });
+    return undefined;
   }
 
   #createSocket(source: ServerSocketSource): ServerSocket {

@@ -265,7 +265,7 @@ export class Entrance {
             return;
           }
           this.#host.beginStandby(carrier);
-          this.#host.emit({ type: 'authenticated', carrierId: carrier.id });
+          this.#host.emit({ type: 'authenticated', carrierId: carrier.id, isStandby: true });
         },
       );
     });

@@ -28,7 +28,7 @@ export interface RestartPoint {
 export type ServerEvent =
   | CryptoEvent
   /** The peer proved itself: the carrier's decoder may take larger frames. */
-  | { readonly type: 'authenticated'; readonly carrierId: number }
+  | { readonly type: 'authenticated'; readonly carrierId: number; readonly isStandby?: boolean }
   /** Write `last`, flush all that was written, then close the carrier. */
   | { readonly type: 'hangUp'; readonly carrierId: number; readonly last: readonly Uint8Array[] }
   /** Send these bytes (one or more peer frames) to a peer; answer with `handlePeerLost` when that can't be done. */

@@ -25,6 +25,8 @@ export interface DriverHooks {
   carrierError(carrierId: number, error: ProtocolError): void;
   /** Carriers came or went, or the deadline moved: what keeps the process alive may be another. */
   carriersChanged?(): void;
+  /** The pipe is closed, whoever hung up. */
+  carrierClosed?(carrier: Carrier): void;
 }
 
 /** From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache. */
@@ -233,6 +235,7 @@ export class CarrierDriver {
   }
 
   #onClose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
+    this.#hooks.carrierClosed?.(attached.carrier);
     if (attached.gone) return;
     attached.gone = true;
     this.#carriers.delete(carrierId);

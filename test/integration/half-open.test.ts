@@ -1,0 +1,136 @@
+/** Peers that settle nothing: how many a server bears, from one address and in all, and for how long. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { connect, createServer, type Refusal, type Server, type ServerOptions, type Socket } from 'godwit';
+import { Role, encodePreface } from '../../packages/godwit/src/wire/index.ts';
+
+const FIXTURES = path.join(import.meta.dirname, '..', '..', 'bench', 'fixtures');
+const IDENTITY = {
+  cert: readFileSync(path.join(FIXTURES, 'tls-certificate.pem')),
+  key: readFileSync(path.join(FIXTURES, 'tls-key.pem')),
+};
+
+async function start(limits: ServerOptions['limits'], options: ServerOptions = {}): Promise<Server> {
+  const server = createServer({ ...options, limits: limits ?? {} }, (socket) => {
+    socket.on('error', () => undefined);
+    socket.pipe(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+/** A peer that says no more than `first`. */
+function strangerOf(
+  t: TestContext,
+  server: Server,
+  first?: Uint8Array,
+  localAddress = '127.0.0.1',
+): net.Socket {
+  const { port } = server.address() as AddressInfo;
+  const socket = net.connect({ port, host: '127.0.0.1', localAddress });
+  socket.on('error', () => undefined).resume();
+  if (first !== undefined) socket.write(first);
+  t.after(() => socket.destroy());
+  return socket;
+}
+
+async function session(server: Server, options: object = {}): Promise<Socket> {
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ port, host: '127.0.0.1', ...options });
+  await once(socket, 'connect');
+  return socket;
+}
+
+async function echoes(socket: Socket, text: string): Promise<void> {
+  socket.write(text);
+  let received = '';
+  while (received.length < text.length) received += String((await once(socket, 'data'))[0]);
+  assert.equal(received, text);
+}
+
+/** Waits for something that no event tells of. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+for (const [who, first] of [
+  ['say nothing', undefined],
+  ['say a preface and nothing more', encodePreface(Role.Client)],
+] as const)
+  test(`peers of one address that ${who} are only so many; those of others, and sessions, go on`, async (t) => {
+    await using server = await start({ maxHalfOpenPerAddress: 3 });
+    const before = await session(server);
+    await echoes(before, 'before');
+    await until(() => server.stats.halfOpen === 0);
+    const strangers = [0, 1, 2].map(() => strangerOf(t, server, first));
+    await until(() => server.stats.halfOpen === 3);
+    const refused = once(server, 'refused') as Promise<[Refusal]>;
+    await once(strangerOf(t, server, first), 'close');
+    const [{ code, message }] = await refused;
+    assert.equal(code, 'ERR_GODWIT_LIMIT_EXCEEDED');
+    assert.match(message, /maxHalfOpenPerAddress/);
+    await echoes(before, 'in the midst of it');
+    if (process.platform === 'linux') {
+      const elsewhere = await session(server, { localAddress: '127.0.0.2' });
+      await echoes(elsewhere, 'from another address');
+      elsewhere.destroy();
+    }
+    // Who leaves makes room.
+    strangers[0]?.destroy();
+    await until(() => server.stats.halfOpen < 3);
+    const after = await session(server);
+    await echoes(after, 'after');
+    for (const socket of [before, after]) socket.destroy();
+  });
+
+test('peers of all addresses together are only so many', async (t) => {
+  await using server = await start({ maxHalfOpen: 2 });
+  const socket = await session(server);
+  await until(() => server.stats.halfOpen === 0);
+  for (let count = 0; count < 2; count += 1) strangerOf(t, server);
+  await until(() => server.stats.halfOpen === 2);
+  const refused = once(server, 'refused') as Promise<[Refusal]>;
+  strangerOf(t, server);
+  assert.match((await refused)[0].message, /\(maxHalfOpen\)/);
+  await echoes(socket, 'still here');
+  socket.destroy();
+});
+
+test('who was refused counts until he is gone, and no longer', async (t) => {
+  await using server = await start({ maxHalfOpenPerAddress: 2 });
+  const { port } = server.address() as AddressInfo;
+  const stubborn = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => stubborn.destroy());
+  stubborn.write('GET / HTTP/1.1\r\n');
+  await once(server, 'refused');
+  await once(stubborn.resume(), 'end');
+  assert.equal(server.stats.halfOpen, 1);
+  stubborn.end();
+  await until(() => server.stats.halfOpen === 0);
+});
+
+test('TLS handshakes that come to nothing count, and are given up in time', async (t) => {
+  const limits = { maxHalfOpenPerAddress: 2, prefaceTimeoutMs: 300 };
+  await using server = await start(limits, { tls: IDENTITY });
+  const tls = { rejectUnauthorized: false };
+  const socket = await session(server, { tls });
+  await until(() => server.stats.halfOpen === 0);
+  const codes: string[] = [];
+  server.on('refused', ({ code }: Refusal) => codes.push(code));
+  const strangers = [0, 1].map(() => strangerOf(t, server));
+  await until(() => server.stats.halfOpen === 2);
+  await once(strangerOf(t, server), 'close');
+  assert.deepEqual(codes, ['ERR_GODWIT_LIMIT_EXCEEDED']);
+  await echoes(socket, 'still here');
+  for (const stranger of strangers) if (!stranger.destroyed) await once(stranger, 'close');
+  await until(() => server.stats.halfOpen === 0);
+  assert.deepEqual(codes.slice(1), ['ERR_TLS_HANDSHAKE_TIMEOUT', 'ERR_TLS_HANDSHAKE_TIMEOUT']);
+  const after = await session(server, { tls });
+  await echoes(after, 'and others come in again');
+  for (const each of [socket, after]) each.destroy();
+});
