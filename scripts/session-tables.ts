@@ -28,6 +28,7 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['session/receive-buffer.ts', 'MAX_ACK_INTERVAL_BYTES'],
   ['session/client-attempt.ts', 'MAX_EXTENSIONS', 'PROGRESS frames that extend the wait for one MIGRATE.'],
   ['session/session-transfer.ts', 'MAX_TAIL_FACTOR'],
+  ['session/rate-limit.ts', 'MAX_ASKERS'],
   ['session/vital-signs.ts', 'ACTIVE_MS'],
   ['session/vital-signs.ts', 'PROBE_ACTIVE_MS'],
   ['session/vital-signs.ts', 'REFRESH_ACTIVE_MS'],

@@ -1,5 +1,5 @@
 /** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
-import { formatAddress } from '../carriers/address.ts';
+import { formatAddress, networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
@@ -113,8 +113,9 @@ export class NodeDriver {
   acceptClient(carrier: Carrier, behind: Uint8Array): void {
     const carrierId = this.#driver.takeCarrierId();
     const handlers = this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('client'));
-    const { exporter } = carrier;
-    this.#node.handleCarrier(now(), carrierId, exporter === undefined ? {} : { exporter });
+    const { exporter, remoteAddress } = carrier;
+    const network = remoteAddress === undefined ? undefined : networkOf(remoteAddress);
+    this.#node.handleCarrier(now(), carrierId, { exporter, network });
     if (behind.byteLength > 0) handlers.onData(behind);
     else this.#driver.schedule();
   }

@@ -153,6 +153,8 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
 const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   prefaceTimeoutMs: [10, 600_000],
   ...HALF_OPEN_RANGES,
+  maxMigratesPerSecond: [0, 1_000_000],
+  maxPullsPerSecond: [0, 1_000_000],
 };
 
 const NAME_BYTES_MAX = 64;

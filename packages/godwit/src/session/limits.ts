@@ -94,6 +94,14 @@ export interface ServerLimits {
   readonly maxTombstones: number;
   /** Sessions watched by one standby. Default 65,536. */
   readonly maxWatched: number;
+  /**
+   * MIGRATEs taken from one address (of IPv6, one network of 64 bits) in a second; four seconds' worth may come at once. What
+   * comes on a session's own carrier does not count. More are refused with `Busy`, "try elsewhere". 0: no limit. Default
+   * 1,000; 0 … 1,000,000.
+   */
+  readonly maxMigratesPerSecond: number;
+  /** PULLs taken from one server in a second, as with `maxMigratesPerSecond`. 0: no limit. Default 1,000; 0 … 1,000,000. */
+  readonly maxPullsPerSecond: number;
   /** Snapshot bytes are at most one in so many data bytes (`replay` mode). Default 16. */
   readonly snapshotShare: number;
   /** Data bytes between two snapshots at the least (`replay` mode), in bytes. Default 256 KiB. */
@@ -110,6 +118,8 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxRestoring: 4096,
   maxTombstones: 100_000,
   maxWatched: 65_536,
+  maxMigratesPerSecond: 1_000,
+  maxPullsPerSecond: 1_000,
   snapshotShare: 16,
   snapshotIntervalBytes: 256 * 1024,
 };

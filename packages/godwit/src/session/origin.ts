@@ -13,6 +13,7 @@ import {
   type ServerAddress,
 } from '../wire/index.ts';
 import type { CryptoBook } from './crypto.ts';
+import { RateLimit } from './rate-limit.ts';
 import { encodeTransfer } from './session-transfer.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerSession } from './server-session.ts';
@@ -38,10 +39,12 @@ interface Handover {
 
 export class Origin {
   readonly #host: OriginHost;
+  readonly #pulls: RateLimit;
   readonly #handovers = new Map<string, Handover>();
 
   constructor(host: OriginHost) {
     this.#host = host;
+    this.#pulls = new RateLimit(host.config.limits.maxPullsPerSecond);
   }
 
   /** Sessions frozen for a destination at present. */
@@ -51,6 +54,11 @@ export class Origin {
 
   /** PULL: verified here, by the client's own proof, which names the destination (so no member can steal a session). */
   handlePull(peer: ServerAddress, pull: PeerFrame<'pull'>): void {
+    if (!this.#pulls.take(peer.name, this.#host.now)) {
+      const message = `too many PULLs came from ${peer.name}`;
+      this.#refuse(peer, pull.requestId, new ProtocolError(WireCode.Busy, message));
+      return;
+    }
     const id = toHex(pull.sessionId);
     const session = this.#host.findSession(id);
     if (!session) {

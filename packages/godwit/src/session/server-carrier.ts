@@ -2,6 +2,8 @@
 import type { Incoming } from './client-events.ts';
 import { ProtocolError, WireCode } from '../wire/index.ts';
 import type { DeadlineHeap, DeadlineOwner } from './deadline-heap.ts';
+import type { ServerLimits } from './limits.ts';
+import { RateLimit } from './rate-limit.ts';
 import type { ServerSession } from './server-session.ts';
 
 /** A frame that a carrier does not take in its present use. */
@@ -12,10 +14,20 @@ export function misplaced(frame: Incoming, where: string): ProtocolError {
 /** What a carrier is used for. */
 export type CarrierRole = 'new' | 'opening' | 'attaching' | 'session' | 'standby';
 
+/** What is known of a carrier besides its bytes. */
+export interface CarrierMeta {
+  /** Keying material of its TLS. */
+  readonly exporter?: Uint8Array | undefined;
+  /** The address of its peer, as far as limits tell addresses apart. Without it they do not count. */
+  readonly network?: string | undefined;
+}
+
 export class ServerCarrier implements DeadlineOwner {
   readonly id: number;
   readonly nonce: Uint8Array;
   readonly exporter: Uint8Array;
+  /** What limits for each address count by. */
+  readonly network: string | undefined;
   readonly #expired: (carrier: ServerCarrier) => void;
   role: CarrierRole = 'new';
   session: ServerSession | undefined;
@@ -28,13 +40,14 @@ export class ServerCarrier implements DeadlineOwner {
   constructor(
     id: number,
     nonce: Uint8Array,
-    exporter: Uint8Array,
+    { exporter, network }: CarrierMeta,
     deadline: number,
     expired: (carrier: ServerCarrier) => void,
   ) {
     this.id = id;
     this.nonce = nonce;
-    this.exporter = exporter;
+    this.exporter = exporter ?? new Uint8Array(0);
+    this.network = network;
     this.nextTimeout = deadline;
     this.#expired = expired;
   }
@@ -58,10 +71,12 @@ export class ServerCarriers {
   readonly #dirty = new Set<number>();
   readonly #unwritable = new Set<number>();
   readonly #busy = new Set<number>();
+  readonly #migrates: RateLimit;
   #unauthenticated = 0;
 
-  constructor(heap: DeadlineHeap) {
+  constructor(heap: DeadlineHeap, limits: Pick<ServerLimits, 'maxMigratesPerSecond'>) {
     this.#heap = heap;
+    this.#migrates = new RateLimit(limits.maxMigratesPerSecond);
   }
 
   get size(): number {
@@ -112,6 +127,12 @@ export class ServerCarriers {
     carrier.nextTimeout = undefined;
     this.#heap.disarm(carrier);
     return carrier;
+  }
+
+  /** MIGRATE came, not on a session's own carrier. Throws `ProtocolError` (Busy) when its address has sent too many. */
+  countMigrate({ network }: ServerCarrier, now: number): void {
+    if (network !== undefined && !this.#migrates.take(network, now))
+      throw new ProtocolError(WireCode.Busy, `too many MIGRATEs came from ${network}`, true);
   }
 
   /** A control frame for a carrier; dropped when it is gone. */

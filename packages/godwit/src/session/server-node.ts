@@ -22,7 +22,7 @@ import { CryptoBook, type CryptoResult } from './crypto.ts';
 import { DeadlineHeap, Repeated } from './deadline-heap.ts';
 import { Destination } from './destination.ts';
 import { Entrance } from './entrance.ts';
-import { ServerCarrier, ServerCarriers, misplaced, tooLate } from './server-carrier.ts';
+import { ServerCarrier, ServerCarriers, misplaced, tooLate, type CarrierMeta } from './server-carrier.ts';
 import type { NodePopulation } from './node-population.ts';
 import { Origin } from './origin.ts';
 import { encodeFarewell } from './pending-attach.ts';
@@ -62,7 +62,7 @@ export class ServerNode {
     this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
-    this.#carriers = new ServerCarriers(this.#heap);
+    this.#carriers = new ServerCarriers(this.#heap, config.limits);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     this.#ticketRefresh = new TicketRefresh(this.#live, (session) => this.#entrance.renew(session));
@@ -269,14 +269,14 @@ export class ServerNode {
   }
 
   /** A carrier whose preface names the client role. */
-  handleCarrier(now: number, carrierId: number, meta: { exporter?: Uint8Array | undefined } = {}): void {
+  handleCarrier(now: number, carrierId: number, meta: CarrierMeta = {}): void {
     this.#enter(now);
     const { limits, timers, name, random } = this.#config;
     const nonce = random(NONCE_BYTES);
     const carrier = new ServerCarrier(
       carrierId,
       nonce,
-      meta.exporter ?? new Uint8Array(0),
+      meta,
       this.#live.now + timers.authenticateTimeoutMs,
       (expired) => {
         if (expired.role === 'standby') this.#standbys.handleSilence(expired);
@@ -315,7 +315,10 @@ export class ServerNode {
         throw new ProtocolError(WireCode.Protocol, 'a second MIGRATE on one carrier');
       if (session && toHex(claimedSessionId(frame.head)) !== session.id)
         throw new ProtocolError(WireCode.Protocol, "MIGRATE of another session on a session's carrier");
-      if (!session) this.#carriers.setRole(carrier, 'attaching');
+      if (!session) {
+        this.#carriers.countMigrate(carrier, this.#live.now);
+        this.#carriers.setRole(carrier, 'attaching');
+      }
       this.#destination.handleMigrate(carrier.id, carrier.nonce, frame);
       return;
     }
