@@ -29,6 +29,9 @@ export const ERROR_CODES = {
   ERR_GODWIT_MOVED: 'The session lives on another server now.',
   ERR_GODWIT_DENIED: 'Policy forbids it.',
   ERR_GODWIT_FENCE_UNAVAILABLE: 'The fence can not be reached, and the setting says to fail then.',
+  ERR_GODWIT_TOO_SLOW:
+    'The peer took hardly a byte of what waited for it, or did not finish a frame it had begun, for too long.',
+  ERR_GODWIT_OVERLOADED: 'The server uses more memory than it may, and ended sessions to come below that.',
   ERR_GODWIT_ABANDONED:
     'The client did not take what this server offered, or left it behind for another server.',
   ERR_GODWIT_CARRIER_CLOSED: 'The carrier under the session was closed on this side.',

@@ -21,6 +21,7 @@ import { FrameDecoder, WireCode, type PeerFrame, type ServerAddress } from '../w
 import type { Authorization } from './authorization.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { ServerSessionPort } from './session-port.ts';
+import { SlowPeers } from './slow-peers.ts';
 
 /** A move that the application or an operator asked for fails when nothing came of it after this time, in milliseconds. */
 const MOVE_TIMEOUT_MS = 15_000;
@@ -66,6 +67,7 @@ export class NodeDriver {
   readonly #crypto: NodeCrypto;
   #members: readonly ServerAddress[] = [];
   readonly #entries = new Map<ServerSession, Entry>();
+  readonly #slowPeers: SlowPeers;
 
   constructor(settings: NodeSettings, hooks: NodeHooks) {
     this.#settings = settings;
@@ -89,6 +91,14 @@ export class NodeDriver {
       },
       carrierError: (carrierId, error) => this.#node.handleCarrierError(now(), carrierId, error),
       carrierClosed: (carrier) => hooks.settled(carrier),
+    });
+    this.#slowPeers = new SlowPeers(settings, {
+      sessions: () => this.#node.sessions,
+      unfinishedFrame: (carrierId) => this.#driver.unfinishedFrame(carrierId),
+      evict: (carrierId, error) => {
+        this.#node.handleCarrierError(now(), carrierId, error);
+        this.#driver.settle();
+      },
     });
   }
 
@@ -217,6 +227,7 @@ export class NodeDriver {
     this.#driver.settle();
   }
   stop(): void {
+    this.#slowPeers.stop();
     this.#driver.stop();
   }
 
@@ -330,6 +341,7 @@ export class NodeDriver {
     if (port === undefined)
       throw new GodwitError('ERR_GODWIT_INTERNAL', 'a socket that does not bind its session');
     this.#entries.set(session, { port, socket, move: undefined });
+    this.#slowPeers.watch();
     try {
       this.#hooks.announce(socket);
     } catch (error) {

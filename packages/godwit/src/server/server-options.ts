@@ -155,7 +155,12 @@ const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   ...HALF_OPEN_RANGES,
   maxMigratesPerSecond: [0, 1_000_000],
   maxPullsPerSecond: [0, 1_000_000],
+  minBytesPerSecond: [0, 1_000_000_000],
 };
+
+/** Of those that 0 turns off. */
+const TIMEOUT_RANGE = [100, 86_400_000] as const;
+const OPTIONAL_TIMEOUTS = ['slowReaderTimeoutMs', 'slowWriterTimeoutMs'] as const;
 
 const NAME_BYTES_MAX = 64;
 const SCHEMA_MAX = 2 ** 32 - 1;
@@ -170,6 +175,8 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
   });
   checkRanges('limits', options.limits, RANGES);
   checkAllNames('timers', options.timers, DEFAULT_SERVER_TIMERS);
+  for (const name of OPTIONAL_TIMEOUTS)
+    checkRanges('timers', { [name]: options.timers?.[name] || undefined }, { [name]: TIMEOUT_RANGE });
   checkNetOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
   if (delivery !== 'replay' && delivery !== 'commit')
@@ -216,7 +223,8 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
 function checkRanges(option: string, given: object | undefined, ranges: typeof RANGES): void {
   for (const [name, value] of Object.entries(given ?? {})) {
     const [min, max] = ranges[name] ?? [];
-    if (min !== undefined && max !== undefined) checkInteger(value, `options.${option}.${name}`, min, max);
+    if (value !== undefined && min !== undefined && max !== undefined)
+      checkInteger(value, `options.${option}.${name}`, min, max);
   }
 }
 

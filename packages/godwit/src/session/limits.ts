@@ -102,6 +102,11 @@ export interface ServerLimits {
   readonly maxMigratesPerSecond: number;
   /** PULLs taken from one server in a second, as with `maxMigratesPerSecond`. 0: no limit. Default 1,000; 0 … 1,000,000. */
   readonly maxPullsPerSecond: number;
+  /**
+   * A client that takes, or gives, fewer bytes in a second than this counts as one that takes or gives none; see
+   * `slowReaderTimeoutMs` and `slowWriterTimeoutMs`. Default 64; 0 … 1,000,000,000.
+   */
+  readonly minBytesPerSecond: number;
   /** Snapshot bytes are at most one in so many data bytes (`replay` mode). Default 16. */
   readonly snapshotShare: number;
   /** Data bytes between two snapshots at the least (`replay` mode), in bytes. Default 256 KiB. */
@@ -120,6 +125,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxWatched: 65_536,
   maxMigratesPerSecond: 1_000,
   maxPullsPerSecond: 1_000,
+  minBytesPerSecond: 64,
   snapshotShare: 16,
   snapshotIntervalBytes: 256 * 1024,
 };
@@ -161,6 +167,16 @@ export interface ServerTimers {
    * longer waits for its bytes; and again after 12 and 80 times as long, since it may be stopped or cut off. Default 250.
    */
   readonly releaseDelayMs: number;
+  /**
+   * A client for which output has waited so long, and which took hardly any (`minBytesPerSecond`), is reset with `TooSlow`,
+   * in ms; also where only its application does not read. 0: never. Default 0; 0, or 100 … 86,400,000.
+   */
+  readonly slowReaderTimeoutMs: number;
+  /**
+   * A client that began a frame so long ago, and hardly went on with it (`minBytesPerSecond`), is reset with `TooSlow`, in ms.
+   * 0: never. Default 60,000; 0, or 100 … 86,400,000.
+   */
+  readonly slowWriterTimeoutMs: number;
   /** PROGRESS is sent to the client so often while a PULL lasts, in ms. Default 250. */
   readonly progressIntervalMs: number;
 }
@@ -181,5 +197,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   standbyIdleTimeoutMs: 45_000,
   ticketLifetimeMs: 3_600_000,
   releaseDelayMs: 250,
+  slowReaderTimeoutMs: 0,
+  slowWriterTimeoutMs: 60_000,
   progressIntervalMs: 250,
 };

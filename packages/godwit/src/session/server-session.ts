@@ -136,6 +136,17 @@ export class ServerSession {
     return this.#core.streams.send.unsentBytes;
   }
 
+  /** Output bytes that the client could take and has not acknowledged. */
+  get bytesUnacknowledged(): number {
+    const { send, isRegenerating } = this.#core.streams;
+    if (this.#core.state !== 'active' || isRegenerating) return 0;
+    return send.next - send.acknowledged;
+  }
+  /** Output offset up to which the client has acknowledged what came from here. */
+  get acknowledged(): number {
+    return this.streams.send.acknowledged;
+  }
+
   /** Takes output; the bytes are copied. While frozen the caller must wait (`isFrozen`), but for bytes its last snapshot covers. */
   write(now: number, bytes: Uint8Array): void {
     this.#core.host.enter(now);

@@ -74,6 +74,12 @@ export class CarrierDriver {
     return this.#carriers.get(carrierId)?.carrier;
   }
 
+  /** A frame that its sender has begun on the carrier and not finished. What waits for us does not count. */
+  unfinishedFrame(carrierId: number): FrameDecoder<Incoming>['unfinished'] {
+    const waitsForUs = this.#stalled.has(carrierId);
+    return waitsForUs ? undefined : this.#carriers.get(carrierId)?.decoder.unfinished;
+  }
+
   takeCarrierId(): number {
     const carrierId = this.#nextCarrierId;
     this.#nextCarrierId += 1;

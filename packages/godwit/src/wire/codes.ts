@@ -50,6 +50,10 @@ export const WireCode = {
   Denied: 22,
   /** The fence cannot be reached, and is set to fail closed. */
   FenceUnavailable: 23,
+  /** The peer took, or gave, hardly a byte for too long. */
+  TooSlow: 24,
+  /** The server uses more memory than it may, and ended sessions to come below that. */
+  Overloaded: 25,
 } as const;
 export type WireCode = (typeof WireCode)[keyof typeof WireCode];
 
@@ -79,6 +83,8 @@ export const ERROR_CODE: Readonly<Record<WireCode, string>> = {
   [WireCode.Moved]: 'ERR_GODWIT_MOVED',
   [WireCode.Denied]: 'ERR_GODWIT_DENIED',
   [WireCode.FenceUnavailable]: 'ERR_GODWIT_FENCE_UNAVAILABLE',
+  [WireCode.TooSlow]: 'ERR_GODWIT_TOO_SLOW',
+  [WireCode.Overloaded]: 'ERR_GODWIT_OVERLOADED',
 };
 
 /** The `code` string of any number that a peer may send; unknown numbers read as a protocol error. */

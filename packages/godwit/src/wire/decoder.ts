@@ -64,6 +64,9 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
   #headerBytes = 0;
   /** Bytes missing of the payload. */
   #missing = 0;
+  /** Frames whose header has been taken, and the length of the last one's payload. */
+  #frames = 0;
+  #length = 0;
   #known: Known | undefined;
   /** The payload of a control frame that comes in several chunks. Its length has been checked. */
   #payload: Uint8Array | undefined;
@@ -93,6 +96,13 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
   get bufferedBytes(): number {
     const partial = this.#headerBytes + (this.#payload?.byteLength ?? 0);
     return this.#chunk.byteLength - this.#at + this.#queuedBytes + partial;
+  }
+
+  /** A frame of which some bytes have come, and not all: its number, and how many of its bytes have been taken. */
+  get unfinished(): { readonly frame: number; readonly takenBytes: number } | undefined {
+    if (this.#expects !== 'header')
+      return { frame: this.#frames, takenBytes: HEADER_BYTES + this.#length - this.#missing };
+    return this.#headerBytes === 0 ? undefined : { frame: this.#frames + 1, takenBytes: this.#headerBytes };
   }
 
   push(chunk: Uint8Array): void {
@@ -157,6 +167,8 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
     this.#header = 0;
     this.#headerBytes = 0;
     this.#missing = length;
+    this.#length = length;
+    this.#frames += 1;
     this.#expects = this.#admit(type, length);
     // Nothing comes of an empty payload, except for a frame, which may have no bytes at all.
     if (length === 0 && this.#expects !== 'payload') this.#expects = 'header';
