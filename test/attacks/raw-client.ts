@@ -27,6 +27,7 @@ import {
   type FrameValue,
 } from '../../packages/godwit/src/wire/index.ts';
 import { MIGRATE } from '../world/raw-peers.ts';
+import { WholeTickets, type Ticket } from '../world/whole-tickets.ts';
 import { refused, type Outcome } from './attack.ts';
 import type { Member, Scene } from './scene.ts';
 
@@ -34,16 +35,6 @@ import type { Member, Scene } from './scene.ts';
 const PATIENCE_MS = 4000;
 
 const WINDOW = { credit: 1 << 20, retainLimitBytes: 1 << 20, maxBodyBytes: 1 << 20 } as const;
-
-/** A whole ticket, as its client holds it. */
-export interface Ticket {
-  readonly epoch: number;
-  readonly k: number;
-  readonly input: number;
-  readonly output: number;
-  readonly head: Uint8Array;
-  readonly body: Uint8Array;
-}
 
 /** What a client knows of its session: whoever has it is that client. */
 export interface SessionKnowledge {
@@ -57,13 +48,11 @@ export class RawClient {
   readonly frames: (Frame | DataPiece)[] = [];
   sessionId: Uint8Array = random(16);
   secret: Uint8Array = new Uint8Array(32);
-  /** All tickets that came, whole, the newest last. */
-  readonly tickets: Ticket[] = [];
   isClosed = false;
   /** Added to the salt of the key agreement: the exporter of the carrier's TLS. */
   exporter: Uint8Array = new Uint8Array(0);
   readonly crypto = new NodeCrypto();
-  #pieces: Uint8Array[] = [];
+  readonly #tickets = new WholeTickets();
   #openPayload: Uint8Array = new Uint8Array(0);
   #openShare: Uint8Array = new Uint8Array(0);
   #openNonce: Uint8Array = new Uint8Array(0);
@@ -193,6 +182,11 @@ export class RawClient {
     this.frame('ack', { received: output, credit: output + WINDOW.credit });
   }
 
+  /** All that came, whole, the newest last. */
+  get tickets(): readonly Ticket[] {
+    return this.#tickets.all;
+  }
+
   get ticket(): Ticket {
     const ticket = this.tickets.at(-1);
     if (!ticket) throw new Error('no ticket has come');
@@ -308,19 +302,7 @@ export class RawClient {
 
   #take(frame: Frame | DataPiece): void {
     this.frames.push(frame);
-    if (frame.frame !== 'snapshot') return;
-    this.#pieces = frame.offset === 0 ? [frame.bytes] : [...this.#pieces, frame.bytes];
-    const whole = concatBytes(this.#pieces);
-    if (whole.byteLength < frame.totalBytes) return;
-    const { epoch, k, input, output, headBytes } = frame;
-    this.tickets.push({
-      epoch,
-      k,
-      input,
-      output,
-      head: whole.slice(0, headBytes),
-      body: whole.slice(headBytes),
-    });
+    if (frame.frame === 'snapshot') this.#tickets.take(frame);
   }
 
   #wake(): void {

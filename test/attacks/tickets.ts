@@ -2,7 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { flipBit } from './bytes.ts';
 import { gained, type Attack, type Outcome } from './attack.ts';
-import { RawClient, type SessionKnowledge, type Ticket } from './raw-client.ts';
+import type { Ticket } from '../world/whole-tickets.ts';
+import { RawClient, type SessionKnowledge } from './raw-client.ts';
 import { CLUSTER_KEY, NEXT_CLUSTER_KEY, type Scene, type SceneServer } from './scene.ts';
 
 /** Where the ciphertext of a sealed head begins, and where in the plaintext the last byte of k is. */

@@ -68,7 +68,8 @@ export class QuickCrypto {
       case 'unmaskTriggerKey':
         return { key: mask(request.secret, request.keyId, request.masked) };
       case 'authorize':
-        throw new Error('the application authorizes, not cryptography');
+      case 'fence':
+        throw new Error(`the world answers ${request.op}, not cryptography`);
       case 'triggerMac':
         return {
           mac: proof(triggerKey(this.#ring.newest.id, request.sessionId), 'trigger', request.data),

@@ -23,6 +23,7 @@ import {
   type FrameValue,
 } from '../../packages/godwit/src/wire/index.ts';
 import { Pipe } from './pipe.ts';
+import { WholeTickets, type Ticket } from './whole-tickets.ts';
 import type { VirtualServer } from './virtual-server.ts';
 import type { World } from './world.ts';
 
@@ -138,11 +139,14 @@ export const MIGRATE: Omit<FrameValue<'migrate'>, 'head' | 'mac'> = {
 /** A client that follows no rules. */
 export class RawClient extends RawPeer {
   readonly sessionId: Uint8Array;
+  /** As a client does that means well. */
+  acknowledgesTickets = false;
   readonly #world: World;
   readonly #keys: NodeCrypto;
   readonly #keyShare: Uint8Array;
   #openPayload: Uint8Array = new Uint8Array(0);
   #nonce: Uint8Array = new Uint8Array(NONCE_BYTES);
+  readonly #tickets = new WholeTickets();
 
   constructor(world: World, server: string, sessionId: Uint8Array = world.bytes(16)) {
     const pipe = new Pipe(world.scheduler, { latencyMs: () => 1 });
@@ -155,6 +159,13 @@ export class RawClient extends RawPeer {
     this.sessionId = sessionId;
     world.server(server).accept(pipe, 'raw client');
     this.listen((frame) => {
+      if (frame.frame === 'snapshot') {
+        const { length } = this.tickets;
+        this.#tickets.take(frame);
+        const { epoch, k } = frame;
+        if (this.acknowledgesTickets && k > 0 && this.tickets.length > length)
+          this.frame('snapshotAck', { epoch, k });
+      }
       if (frame.frame === 'support' && frame.keyShare.byteLength > 0) this.#agree(frame);
     }, 0);
     this.bytes(encodePreface(Role.Client));
@@ -190,6 +201,18 @@ export class RawClient extends RawPeer {
     };
     const context = [new TextEncoder().encode(challenge.serverName), challenge.nonce];
     this.maced('migrate', value, 'migrate', { context, ...options });
+  }
+
+  /** CONFIRM of the ACCEPT that came. */
+  confirm(): void {
+    const accept = this.find('accept');
+    if (!accept) throw new Error('no ACCEPT');
+    this.maced('confirm', { epoch: accept.epoch }, 'confirm', { context: [accept.payload] });
+  }
+
+  /** All that came, whole. */
+  get tickets(): readonly Ticket[] {
+    return this.#tickets.all;
   }
 
   /** STANDBY with a true proof. */

@@ -2,7 +2,12 @@
  * A process of the virtual world that drives one sans-I/O core, as the real drivers do: what clients and servers share.
  * It has a clock of its own, can be stopped and go on, and its cryptography may take its time.
  */
-import type { CryptoEvent, CryptoResult } from '../../packages/godwit/src/session/index.ts';
+import type {
+  CryptoEvent,
+  CryptoResult,
+  FenceAnswer,
+  FenceQuestion,
+} from '../../packages/godwit/src/session/index.ts';
 import {
   ProtocolError,
   type DataPiece,
@@ -235,16 +240,40 @@ export abstract class VirtualProcess<E extends { readonly type: string }> {
 
   /** At once, or as late as Web Crypto would. */
   #answer(event: CryptoEvent): void {
-    const result = this.crypto.execute(event.request);
+    const { request } = event;
+    if (request.op === 'fence') {
+      let isLate = false;
+      this.askFence(request.question, (answer) => {
+        if (!isLate) this.core.handleCrypto(this.now, event.id, answer);
+        else
+          this.inside(() => {
+            this.core.handleCrypto(this.now, event.id, answer);
+            this.#decodeAll();
+          });
+      });
+      isLate = true;
+      return;
+    }
+    const result = this.crypto.execute(request);
     if (this.#cryptoDelayMs === undefined) {
       this.core.handleCrypto(this.now, event.id, result);
       return;
     }
     this.after(this.#cryptoDelayMs(), () => {
       this.core.handleCrypto(this.now, event.id, result);
-      for (const [carrierId, connection] of [...this.connections])
-        if (!connection.preface) this.decode(carrierId, connection);
+      this.#decodeAll();
     });
+  }
+
+  /** Carriers that were busy have frames to be taken. */
+  #decodeAll(): void {
+    for (const [carrierId, connection] of [...this.connections])
+      if (!connection.preface) this.decode(carrierId, connection);
+  }
+
+  /** Servers of a world with a fence only. */
+  protected askFence(_question: FenceQuestion, _then: (answer: FenceAnswer) => void): void {
+    throw new Error('there is no fence');
   }
 
   /** What the core wants is done; what it has to send leaves at the end of the tick. */

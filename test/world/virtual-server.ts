@@ -4,6 +4,9 @@ import {
   DEFAULT_SERVER_LIMITS,
   DEFAULT_SERVER_TIMERS,
   ServerNode,
+  type FenceAnswer,
+  type FenceConfig,
+  type FenceQuestion,
   type ServerEvent,
   type ServerLimits,
   type ServerSession,
@@ -20,6 +23,7 @@ import {
   type ServerAddress,
 } from '../../packages/godwit/src/wire/index.ts';
 import type { Pipe } from './pipe.ts';
+import type { VirtualFence } from './virtual-fence.ts';
 import type { ServerApp, ServerAppFactory } from './server-apps.ts';
 import { VirtualProcess, type Connection, type Core, type VirtualProcessOptions } from './virtual-process.ts';
 import type { World } from './world.ts';
@@ -34,6 +38,7 @@ export interface VirtualServerOptions extends VirtualProcessOptions {
   readonly canRestore?: (schema: number) => boolean;
   /** Where clients may be sent to. Default: all servers of the world. */
   readonly servers?: readonly ServerAddress[];
+  readonly fence?: { readonly config: FenceConfig; readonly store: VirtualFence };
   readonly limits?: Partial<ServerLimits>;
   readonly timers?: Partial<ServerTimers>;
 }
@@ -44,6 +49,7 @@ export class VirtualServer extends VirtualProcess<ServerEvent> {
   readonly events: ServerEvent[] = [];
   readonly #apps = new Map<ServerSession, ServerApp>();
   readonly #appFactory: ServerAppFactory;
+  readonly #fence: VirtualFence | undefined;
   #silent = false;
 
   constructor(world: World, options: VirtualServerOptions) {
@@ -65,7 +71,13 @@ export class VirtualServer extends VirtualProcess<ServerEvent> {
       timers: { ...DEFAULT_SERVER_TIMERS, ...options.timers },
       wallClock: () => this.clock.wall(world.now),
       servers: options.servers ?? world.addresses,
+      fence: options.fence?.config,
     });
+    this.#fence = options.fence?.store;
+  }
+
+  protected override askFence(question: FenceQuestion, then: (answer: FenceAnswer) => void): void {
+    this.#fence?.ask(this.world.scheduler, this.address.name, question, then);
   }
 
   protected get core(): Core<ServerEvent> {

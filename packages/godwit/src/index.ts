@@ -76,6 +76,7 @@ export {
 } from './crypto/index.ts';
 export { MemoryNetwork } from './carriers/memory.ts';
 export { TcpTransport } from './carriers/tcp.ts';
+export { createLocalFence, type Fence, type FenceEntry, type LocalFenceOptions } from './cluster/fence.ts';
 export type { MemberInput, MembersOption } from './cluster/members.ts';
 export type {
   Carrier,
@@ -113,6 +114,7 @@ export {
   throughputDetector,
   type Candidate,
   type Detector,
+  type FenceRecord,
   type MigrationPhases,
   type MigrationReport,
   type PingOptions,

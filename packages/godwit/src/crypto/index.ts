@@ -1,3 +1,4 @@
+export { fenceKey } from './fence-key.ts';
 export * from './key-file.ts';
 export * from './key-ring.ts';
 export { NodeCrypto, type NodeCryptoOptions } from './node-crypto.ts';

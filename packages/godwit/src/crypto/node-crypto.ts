@@ -73,6 +73,9 @@ export class NodeCrypto {
         'the application authorizes, not cryptography: a node asks only where there is such a hook',
       );
     },
+    fence: () => {
+      throw new Error('the fence is no cryptography: a node asks only where there is one');
+    },
     triggerMac: ({ sessionId, data }) => ({
       mac: computeMac(this.#triggerKey(sessionId).key, 'trigger', data),
     }),

@@ -7,6 +7,7 @@ import type { CryptoEvent } from '../session/crypto.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
 import {
   ServerNode,
+  type FenceConfig,
   type RestartPoint,
   type ServerEvent,
   type ServerLimits,
@@ -19,6 +20,7 @@ import { addressesOf, type PortListener, type SessionPort } from '../socket/port
 import { Deadline, now } from '../socket/timers.ts';
 import { FrameDecoder, WireCode, type PeerFrame, type ServerAddress } from '../wire/index.ts';
 import type { Authorization } from './authorization.ts';
+import type { FenceClient } from './fence-client.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { ServerSessionPort } from './session-port.ts';
 import { SlowPeers } from './slow-peers.ts';
@@ -38,6 +40,8 @@ export interface NodeSettings {
   readonly timers: ServerTimers;
   readonly canRestore: ((schema: number) => boolean) | undefined;
   readonly authorization: Authorization;
+  /** What the core needs to know of the fence, and who asks it; undefined without one. */
+  readonly fencing: { readonly config: FenceConfig; readonly client: FenceClient } | undefined;
 }
 
 export interface NodeHooks {
@@ -78,6 +82,7 @@ export class NodeDriver {
       ...settings,
       servers: [this.address],
       authorizes: settings.authorization.isNeeded,
+      fence: settings.fencing?.config,
       keyShare: () => this.#crypto.keyShare(),
       random,
       crc32,
@@ -273,6 +278,13 @@ export class NodeDriver {
   }
 
   #answer({ id, request }: CryptoEvent): void {
+    if (request.op === 'fence') {
+      this.#settings.fencing?.client.ask(request.question, (answer) => {
+        this.#node.handleCrypto(now(), id, answer);
+        this.#driver.settle();
+      });
+      return;
+    }
     if (request.op !== 'authorize') {
       this.#node.handleCrypto(now(), id, this.#crypto.execute(request));
       return;
@@ -311,6 +323,12 @@ export class NodeDriver {
         return;
       case 'protected':
         listener.protected();
+        return;
+      case 'unfenced':
+        socket.emit('unfenced', event.reason);
+        return;
+      case 'fenced':
+        socket.emit('fenced');
         return;
       case 'moved':
         this.#moved(entry, event.session, event.to);

@@ -2,12 +2,14 @@
 import type { BlockList } from 'node:net';
 import type { Transport } from '../carriers/carrier.ts';
 import { TcpTransport } from '../carriers/tcp.ts';
+import type { Fence } from '../cluster/fence.ts';
 import { Members, type MembersOption } from '../cluster/members.ts';
 import { KeyRing, type KeyInput } from '../crypto/index.ts';
 import { argumentError } from '../errors.ts';
 import {
   DEFAULT_SERVER_LIMITS,
   DEFAULT_SERVER_TIMERS,
+  type FenceConfig,
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
@@ -17,6 +19,7 @@ import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
 import { Authorization, type Authorize } from './authorization.ts';
+import { FenceClient } from './fence-client.ts';
 import { ServerTls, type ServerTlsOptions } from './server-tls.ts';
 import { DEFAULT_HALF_OPEN_LIMITS, HALF_OPEN_RANGES, type HalfOpenLimits } from './half-open.ts';
 import { DEFAULT_GATE_LIMITS, type GateLimits, type PlainSettings } from './preface-gate.ts';
@@ -70,6 +73,22 @@ export interface ServerOptions {
    * speak first. Default 1,000; 10 … 60,000. Less, and clients of Godwit whose first packet is lost are taken for plain.
    */
   readonly plainAfterMs?: number;
+  /**
+   * What all servers of the cluster agree on: where each session lives, and from which points it may be restored. The same
+   * for all of them: `createLocalFence()` within one process. With it no server that was left behind, no old ticket and no
+   * client that forks itself makes two servers believe that they have a session. Default: none.
+   */
+  readonly fence?: Fence;
+  /**
+   * Where the fence does not answer within `timers.fenceTimeoutMs`: `flag` (default) goes on without it and says so
+   * ('unfenced', `socket.isFenced`); `strict` refuses sessions, with "try elsewhere", and holds tickets back until it does.
+   */
+  readonly fenceMode?: 'strict' | 'flag';
+  /**
+   * Which tickets the fence still takes. `acknowledged` (default): the newest, or the one before it, because the newest may
+   * have been lost with its server. `released`: the newest alone; then a client whose ticket was lost loses its session.
+   */
+  readonly fenceFloor?: 'acknowledged' | 'released';
   /** Default false: a socket ends its side when the client has ended its own. */
   readonly allowHalfOpen?: boolean;
   /** Sockets start paused. Default false. */
@@ -107,6 +126,7 @@ export interface ServerSettings {
   readonly schema: number;
   readonly canRestore: ((schema: number) => boolean) | undefined;
   readonly authorization: Authorization;
+  readonly fencing: { readonly config: FenceConfig; readonly client: FenceClient } | undefined;
   readonly pauseOnConnect: boolean;
   readonly socket: Pick<
     ServerOptions,
@@ -136,6 +156,9 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   authorize: 'godwit',
   plain: 'godwit',
   plainAfterMs: 'godwit',
+  fence: 'godwit',
+  fenceMode: 'godwit',
+  fenceFloor: 'godwit',
   limits: 'godwit',
   timers: 'godwit',
   tls: 'godwit',
@@ -179,12 +202,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     checkRanges('timers', { [name]: options.timers?.[name] || undefined }, { [name]: TIMEOUT_RANGE });
   checkNetOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
-  if (delivery !== 'replay' && delivery !== 'commit')
-    throw argumentError(
-      TypeError,
-      'ERR_INVALID_ARG_VALUE',
-      `The property 'options.delivery' must be 'replay' or 'commit'. Received '${String(delivery)}'`,
-    );
+  checkChoice('delivery', delivery, ['replay', 'commit']);
   checkName('service', service);
   if (name !== undefined) checkName('name', name);
   if (!Number.isInteger(schema) || schema < 0 || schema > SCHEMA_MAX)
@@ -207,6 +225,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     schema,
     canRestore: options.canRestore,
     authorization: new Authorization(service, tls, checkAuthorize(options.authorize)),
+    fencing: readFencing(options),
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
     blockList: options.blockList,
@@ -229,14 +248,38 @@ function checkRanges(option: string, given: object | undefined, ranges: typeof R
 }
 
 function readPlain({ plain = 'refuse', plainAfterMs = 1_000 }: ServerOptions): PlainSettings | undefined {
-  if (plain !== 'accept' && plain !== 'refuse')
-    throw argumentError(
-      TypeError,
-      'ERR_INVALID_ARG_VALUE',
-      `The property 'options.plain' must be 'accept' or 'refuse'. Received '${String(plain)}'`,
-    );
+  checkChoice('plain', plain, ['accept', 'refuse']);
   checkInteger(plainAfterMs, 'options.plainAfterMs', 10, 60_000);
   return plain === 'accept' ? { afterMs: plainAfterMs } : undefined;
+}
+
+/** Throws `TypeError` for what is no fence, and for modes there are none of. */
+function readFencing(options: ServerOptions): ServerSettings['fencing'] {
+  const { fence, fenceMode = 'flag', fenceFloor = 'acknowledged', timers = {} } = options;
+  checkChoice('fenceMode', fenceMode, ['strict', 'flag']);
+  checkChoice('fenceFloor', fenceFloor, ['acknowledged', 'released']);
+  if (fence === undefined) return undefined;
+  if (typeof (fence as Partial<Fence> | null)?.compareAndSet !== 'function')
+    throw argumentError(
+      TypeError,
+      'ERR_INVALID_ARG_TYPE',
+      'The "options.fence" property must be a fence, such as createLocalFence().',
+    );
+  const { fenceTimeoutMs, ticketLifetimeMs } = { ...DEFAULT_SERVER_TIMERS, ...timers };
+  return {
+    config: { mode: fenceMode, floor: fenceFloor },
+    client: new FenceClient({ fence, timeoutMs: fenceTimeoutMs, lifetimeMs: 2 * ticketLifetimeMs }),
+  };
+}
+
+function checkChoice(option: string, given: unknown, choices: readonly string[]): void {
+  if (choices.includes(given as string)) return;
+  const listed = choices.map((choice) => `'${choice}'`).join(' or ');
+  throw argumentError(
+    TypeError,
+    'ERR_INVALID_ARG_VALUE',
+    `The property 'options.${option}' must be ${listed}. Received '${String(given)}'`,
+  );
 }
 
 function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {

@@ -139,6 +139,14 @@ export class ServerSocket extends Socket {
     return this.#inputBase + this.inbound.handedOutBytes - this.readableLength;
   }
 
+  /**
+   * Whether the fence, which could be reached when it was last asked, says that the session lives here. False without a fence,
+   * and until the client has confirmed.
+   */
+  get isFenced(): boolean {
+    return this.#session.isFenced;
+  }
+
   /** Aborted when the session has moved away or ended; `reason` is a GodwitError. */
   get signal(): AbortSignal {
     return this.#abort.signal;

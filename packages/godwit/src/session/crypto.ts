@@ -3,6 +3,7 @@
  * and takes the result back, at once or later, so that a synchronous library and Web Crypto both fit.
  */
 import type { WireCode } from '../wire/index.ts';
+import type { FenceAnswer, FenceQuestion } from './fence-rules.ts';
 import type { TicketHead } from './ticket.ts';
 
 /** Contexts that keep a MAC made for one purpose from serving another. */
@@ -69,6 +70,11 @@ interface Operations {
     request: { kind: 'open' | 'migrate'; carrierId: number; sessionId: Uint8Array };
     result: { denied: Denial | undefined };
   };
+  /**
+   * Server: asks the fence, where there is one (`ServerNodeConfig.fence`). It is answered within `fenceTimeoutMs`, with
+   * `unavailable` if need be.
+   */
+  fence: { request: { question: FenceQuestion }; result: FenceAnswer };
   /** Server: MAC of a TRIGGER for any session of the cluster, under its trigger key. */
   triggerMac: {
     request: { sessionId: Uint8Array; data: readonly Uint8Array[] };

@@ -39,7 +39,9 @@ import {
 } from './restore-rules.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import type { SnapshotPoint } from './server-streams.ts';
-import { PendingAttach, type Farewell } from './pending-attach.ts';
+import { PendingAttach } from './pending-attach.ts';
+import { Farewells } from './farewells.ts';
+import { FenceGate } from './fence-gate.ts';
 import type { TransferredState } from './session-transfer.ts';
 import type { TicketHead } from './ticket.ts';
 import type { Tombstones } from './tombstones.ts';
@@ -70,11 +72,16 @@ export class Destination {
   readonly #byCarrier = new Map<number, PendingAttach>();
   readonly #bySession = new Map<string, PendingAttach>();
   readonly #pulls: Pulls;
-  /** Of sessions that were offered, until their client confirms. */
-  readonly #farewells = new Map<string, Farewell>();
+  readonly #fence: FenceGate;
+  readonly farewells: Farewells;
 
   constructor(host: DestinationHost) {
     this.#host = host;
+    this.farewells = new Farewells(host.config);
+    this.#fence = new FenceGate(host, {
+      isCurrent: (attach) => this.#isCurrent(attach),
+      guarded: (attach, action) => this.#guarded(attach, action),
+    });
     this.#pulls = new Pulls(host, {
       isCurrent: (attach) => this.#isCurrent(attach),
       pulled: (attach, peer, state) => {
@@ -104,10 +111,6 @@ export class Destination {
   /** Attaches that are neither accepted nor refused yet. */
   get size(): number {
     return Math.max(this.#byCarrier.size, this.#bySession.size, this.#pulls.size);
-  }
-
-  get farewellCount(): number {
-    return this.#farewells.size;
   }
 
   // --- verify ----------------------------------------------------------------------------------------------------
@@ -180,8 +183,8 @@ export class Destination {
     );
   }
 
-  /** The session, or a leftover of it, is on this server. */
-  #meetSession(attach: PendingAttach, session: ServerSession): void {
+  /** The session, or a leftover of it, is on this server. `isLive`: the fence says that it lives here. */
+  #meetSession(attach: PendingAttach, session: ServerSession, isLive = false): void {
     const { migrate } = attach;
     if (this.#host.findSession(attach.id) !== session) {
       this.#openTicket(attach);
@@ -194,6 +197,18 @@ export class Destination {
         true,
       );
     if (migrate.origin === this.#host.config.name && session.isKnownAs(migrate.originEpoch)) {
+      if (!isLive) {
+        this.#fence.resume(
+          attach,
+          session,
+          () => this.#meetSession(attach, session, true),
+          (server) => {
+            session.release(server);
+            if (this.#isCurrent(attach)) this.#openTicket(attach);
+          },
+        );
+        return;
+      }
       session.confirm(); // whoever names this attach as the one it leaves has our ACCEPT
       this.#resume(attach, session);
       return;
@@ -359,7 +374,7 @@ export class Destination {
       outputStart: streams.send.sent,
       credit: streams.receive.credit,
     };
-    this.#accept(attach, head.secret, offer, (accept) => {
+    const begin = (accept: Uint8Array): void => {
       displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
       if (!this.#isCurrent(attach)) return;
       checkRoom(config, this.#host.sessions.size); // OPENs that were under way may have taken the rest
@@ -379,8 +394,7 @@ export class Destination {
         service: head.service,
       });
       this.#settle(attach);
-      const farewell = attach.farewell ?? this.#releaseOf(attach, head);
-      if (farewell) this.#farewells.set(attach.id, farewell);
+      this.farewells.offered(attach, head);
       this.#host.addSession(session, carrierId);
       session.attach(carrierId, accept);
       session.queue(framePayload('accept', accept));
@@ -395,20 +409,10 @@ export class Destination {
         source: SOURCE_NAME[source],
       };
       this.#host.emit({ type: 'session', session, restart, cause: CAUSE_NAME[migrate.cause as Cause] });
+    };
+    this.#fence.restore(attach, head, point, () => {
+      this.#accept(attach, head.secret, offer, begin);
     });
-  }
-
-  #releaseOf(attach: PendingAttach, head: TicketHead): Farewell | undefined {
-    const peer = originAddress(this.#host.config, attach.migrate.origin, head);
-    if (!peer || peer.name === this.#host.config.name) return undefined;
-    return { kind: 'release', peer, nonce: attach.nonce, migrate: attach.migrate.payload };
-  }
-
-  /** The client confirmed: what its former server must be told. */
-  takeFarewell(id: string): Farewell | undefined {
-    const farewell = this.#farewells.get(id);
-    this.#farewells.delete(id);
-    return farewell;
   }
 
   // --- answer ----------------------------------------------------------------------------------------------------
@@ -486,10 +490,5 @@ export class Destination {
   handleCarrierLost(carrierId: number): void {
     const attach = this.#byCarrier.get(carrierId);
     if (attach) this.#drop(attach);
-  }
-
-  /** A session that was never confirmed ended: nobody is to be told. */
-  forget(id: string): void {
-    this.#farewells.delete(id);
   }
 }

@@ -21,6 +21,7 @@ import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import { ServerStreams, type SnapshotPoint } from './server-streams.ts';
+import { throwIfKeptOut } from './session-fence.ts';
 import type { Tombstones } from './tombstones.ts';
 
 export interface EntranceHost {
@@ -151,6 +152,37 @@ export class Entrance {
       lost: undefined,
       service: open.service,
     });
+    this.#fence(session, carrier, () => this.#welcome(session, carrier, open, agreed, point));
+  }
+
+  /** Ticket 0 is a ticket too: where there is a fence, it is asked before. */
+  #fence(session: ServerSession, carrier: ServerCarrier, then: () => void): void {
+    const { fence } = session;
+    if (!fence) {
+      then();
+      return;
+    }
+    fence.open((answer) => {
+      if (!this.#host.isCurrent(carrier)) return;
+      try {
+        throwIfKeptOut(answer, fence.config);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.#host.refuse(carrier, error);
+        return;
+      }
+      then();
+    });
+  }
+
+  /** Ticket 0, then SUPPORT, and the application begins. */
+  #welcome(
+    session: ServerSession,
+    carrier: ServerCarrier,
+    open: Frame<'open'>,
+    agreed: { keyShare: Uint8Array; nonce: Uint8Array },
+    point: SnapshotPoint,
+  ): void {
     this.#host.crypto.ask({ op: 'seal', head: session.ticketHead(point), body: point.state }, ({ head }) => {
       if (!this.#host.isCurrent(carrier)) return;
       const ticket = encodeFrame('snapshot', {
@@ -175,6 +207,7 @@ export class Entrance {
           session.queue(ticket);
           session.queue(support);
           this.#host.emit({ type: 'session', session, restart: undefined, cause: undefined });
+          session.fence?.tell();
         },
       );
     });

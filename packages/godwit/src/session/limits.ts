@@ -177,6 +177,8 @@ export interface ServerTimers {
    * 0: never. Default 60,000; 0, or 100 … 86,400,000.
    */
   readonly slowWriterTimeoutMs: number;
+  /** The fence must answer within this time, in ms; after it a ticket that it held back is asked for again. Default 1,000. */
+  readonly fenceTimeoutMs: number;
   /** PROGRESS is sent to the client so often while a PULL lasts, in ms. Default 250. */
   readonly progressIntervalMs: number;
 }
@@ -199,5 +201,6 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   releaseDelayMs: 250,
   slowReaderTimeoutMs: 0,
   slowWriterTimeoutMs: 60_000,
+  fenceTimeoutMs: 1000,
   progressIntervalMs: 250,
 };

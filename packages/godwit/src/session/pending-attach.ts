@@ -3,13 +3,13 @@ import {
   ProtocolError,
   WireCode,
   concatBytes,
-  encodePeerFrame,
   toHex,
   type Frame,
   type FrameValue,
   type ServerAddress,
 } from '../wire/index.ts';
 import type { DeadlineOwner } from './deadline-heap.ts';
+import type { Farewell } from './farewells.ts';
 import type { TransferReceiver } from './session-transfer.ts';
 import { claimedSessionId, type TicketHead } from './ticket.ts';
 
@@ -67,21 +67,4 @@ export class PendingAttach implements DeadlineOwner {
     this.nextTimeout = undefined;
     this.#expired(this);
   }
-}
-
-/** What to tell the former server once the client has confirmed. */
-export type Farewell =
-  | { readonly kind: 'confirmed'; readonly peer: ServerAddress; readonly epoch: number }
-  | {
-      readonly kind: 'release';
-      readonly peer: ServerAddress;
-      readonly nonce: Uint8Array;
-      readonly migrate: Uint8Array;
-    };
-
-/** CONFIRMED to a server that handed the session over, RELEASE to one that took no part. */
-export function encodeFarewell(sessionId: Uint8Array, farewell: Farewell): Uint8Array {
-  if (farewell.kind === 'confirmed')
-    return encodePeerFrame('confirmed', { sessionId, epoch: farewell.epoch });
-  return encodePeerFrame('release', { sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
 }

@@ -2,6 +2,7 @@
 import type { Delivery, ServerAddress } from '../wire/index.ts';
 import type { Crc32 } from './digest-window.ts';
 import type { ServerLimits, ServerTimers } from './limits.ts';
+import type { FenceConfig } from './session-fence.ts';
 
 export interface ServerNodeConfig {
   /** Unique in the cluster, at most 64 bytes. */
@@ -25,6 +26,8 @@ export interface ServerNodeConfig {
   readonly servers: readonly ServerAddress[];
   /** Whether the application is asked before a client begins, or takes up, a session. Default false. */
   readonly authorizes?: boolean | undefined;
+  /** There is a fence, and how it is used. Default: there is none. */
+  readonly fence?: FenceConfig | undefined;
   /** Whether the application can read a state of that schema version. Default: only its own. */
   readonly canRestore?: ((schema: number) => boolean) | undefined;
 }

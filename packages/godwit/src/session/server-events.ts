@@ -58,6 +58,9 @@ export type ServerEvent =
   | { readonly type: 'confirmed'; readonly session: ServerSession }
   | { readonly type: 'unprotected'; readonly session: ServerSession; readonly reason: string }
   | { readonly type: 'protected'; readonly session: ServerSession }
+  /** The fence can't be reached: what it guards against is possible until `fenced`. */
+  | { readonly type: 'unfenced'; readonly session: ServerSession; readonly reason: string }
+  | { readonly type: 'fenced'; readonly session: ServerSession }
   /** The client confirmed the session elsewhere: the application's socket closes with ERR_GODWIT_MOVED. */
   | { readonly type: 'moved'; readonly session: ServerSession; readonly to: string }
   /** The session is over; nothing follows for it. */

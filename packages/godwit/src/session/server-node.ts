@@ -25,7 +25,7 @@ import { Entrance } from './entrance.ts';
 import { ServerCarrier, ServerCarriers, misplaced, tooLate, type CarrierMeta } from './server-carrier.ts';
 import type { NodePopulation } from './node-population.ts';
 import { Origin } from './origin.ts';
-import { encodeFarewell } from './pending-attach.ts';
+import { encodeFarewell } from './farewells.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
@@ -194,7 +194,7 @@ export class ServerNode {
       unauthenticatedCarriers: this.#carriers.unauthenticated,
       flaggedCarriers: this.#carriers.flagged,
       attaches: this.#destination.size,
-      farewells: this.#destination.farewellCount,
+      farewells: this.#destination.farewells.size,
       handovers: this.#origin.size,
       watched: this.#standbys.watchers.all.size,
       requests: this.#crypto.size,
@@ -405,7 +405,7 @@ export class ServerNode {
 
   #confirmed(session: ServerSession): void {
     this.#tombstones.delete(session.id);
-    const farewell = this.#destination.takeFarewell(session.id);
+    const farewell = this.#destination.farewells.take(session.id);
     if (farewell) {
       const bytes = encodeFarewell(session.sessionId, farewell);
       const send = (): void => {
@@ -422,10 +422,13 @@ export class ServerNode {
   #ended(session: ServerSession, movedTo: string | undefined): void {
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
     this.#origin.forget(session.id);
-    this.#destination.forget(session.id);
+    this.#destination.farewells.forget(session.id);
     this.#heap.disarm(session);
     this.#ticketRefresh.forget(session);
     if (movedTo !== undefined) return;
+    session.fence?.end((again) => {
+      this.#heap.arm(new Repeated(this.#live.now, [this.#config.timers.fenceTimeoutMs], again));
+    });
     const { epoch, isEstablished: established } = session;
     const until = this.#live.now + this.#config.timers.ticketLifetimeMs;
     this.#tombstones.set(session.id, { kind: 'ended', epoch, established, until });

@@ -13,6 +13,7 @@ import { SessionAttachment, type ResumeOptions } from './session-attachment.ts';
 import { SessionClock } from './session-clock.ts';
 import { SessionCore } from './session-core.ts';
 import { SessionEnd } from './session-end.ts';
+import type { SessionFence } from './session-fence.ts';
 import { SessionFrames } from './session-frames.ts';
 import type { SessionHost, SessionInit } from './session-host.ts';
 import { SessionOutput } from './session-output.ts';
@@ -81,6 +82,14 @@ export class ServerSession {
   /** The session has lived here with its client's consent (and is not merely an offer to take it). */
   get isConfirmed(): boolean {
     return this.#core.everConfirmed;
+  }
+  /** There is a fence, it was reached when it was last asked, and says that the session lives here. */
+  get isFenced(): boolean {
+    return this.#core.fence?.isHeld ?? false;
+  }
+  /** @internal */
+  get fence(): SessionFence | undefined {
+    return this.#core.fence;
   }
   /**
    * @internal Whether a client that leaves this server's OPEN or attach of that epoch has this copy. If not, it left what a

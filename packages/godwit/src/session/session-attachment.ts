@@ -96,7 +96,24 @@ export class SessionAttachment {
     this.#core.touch();
   }
 
-  /** CONFIRM was verified, or the client named this server as its origin. */
+  /** CONFIRM was verified. Where there is a fence, it has the last word. */
+  goLive(): void {
+    const { fence, carrierId, acceptPayload, host } = this.#core;
+    if (!fence || carrierId === undefined) {
+      this.confirm();
+      return;
+    }
+    host.setBusy(carrierId, true);
+    fence.goLive((answer) => {
+      host.setBusy(carrierId, false);
+      if (this.#core.carrierId !== carrierId || this.#core.acceptPayload !== acceptPayload) return;
+      if (answer.kind === 'unavailable' && fence.config.mode === 'strict')
+        this.expire({ code: 'ERR_GODWIT_FENCE_UNAVAILABLE', message: answer.message });
+      else if (answer.kind !== 'refused') this.confirm();
+    });
+  }
+
+  /** It is live here: CONFIRM was verified, or the client named this server as its origin. */
   confirm(): void {
     if (this.#core.confirmed || this.#core.state === 'ended') return;
     if (this.#core.state === 'offered') this.#core.setState('confirm');
@@ -118,10 +135,10 @@ export class SessionAttachment {
   }
 
   /** An offer dies; a session that lived here before goes on waiting for its client. */
-  expire(): void {
+  expire(failure: Failure): void {
     if (this.#core.confirmed) return;
     if (!this.#core.everConfirmed) {
-      this.abandon({ code: 'ERR_GODWIT_ABANDONED', message: 'the client did not confirm the attach' });
+      this.abandon(failure);
       return;
     }
     const carrierId = this.#core.carrierId;
@@ -195,6 +212,7 @@ export class SessionAttachment {
     this.#core.timers.cancel('ack');
     if (this.#core.everConfirmed && this.#core.state !== 'frozen')
       this.#core.timers.set('detached', this.#core.now + this.#core.host.config.timers.detachedTimeoutMs);
+    this.#core.fence?.watch();
     this.#core.host.emit({ type: 'detached', session: this.#core.session });
     this.#core.touch();
   }

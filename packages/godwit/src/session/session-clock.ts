@@ -60,7 +60,10 @@ export class SessionClock {
           );
         return;
       case 'attach':
-        this.#attachment.expire();
+        this.#attachment.expire({
+          code: 'ERR_GODWIT_ABANDONED',
+          message: 'the client did not confirm the attach',
+        });
         return;
       case 'detached':
         this.#end.finish(timedOut('the client did not come back'), [], this.#core.pendingReset !== undefined);
@@ -73,6 +76,9 @@ export class SessionClock {
         return;
       case 'ticket':
         this.#cadence.refreshTicket();
+        return;
+      case 'fence':
+        this.#core.fence?.handleTimeout();
         return;
       case 'ping':
         this.#ping();

@@ -10,6 +10,7 @@ import type { ServerSession } from './server-session.ts';
 import { SERVER_TRANSITIONS, type ServerState, type ServerTransition } from './server-state.ts';
 import type { ServerStreams } from './server-streams.ts';
 import type { SessionHost, SessionInit } from './session-host.ts';
+import { SessionFence } from './session-fence.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { nextState } from './state-table.ts';
 
@@ -32,6 +33,8 @@ export type SessionTimer =
   | 'linger'
   /** When a live session gets a fresh ticket. */
   | 'ticket'
+  /** When the fence is asked again: for a ticket it held back, or whether the session was left behind. */
+  | 'fence'
   /** When a quiet carrier is probed. */
   | 'ping';
 
@@ -46,6 +49,7 @@ export class SessionCore {
   readonly streams: ServerStreams;
   readonly snapshots: SnapshotSender;
   readonly protection: Protection;
+  readonly fence: SessionFence | undefined;
   readonly timers = new Deadlines<SessionTimer>();
   /** Control frames for the present carrier. */
   readonly control: Uint8Array[] = [];
@@ -102,6 +106,7 @@ export class SessionCore {
       retainLimitBytes: init.retainLimitBytes,
       lost: init.lost,
     });
+    this.fence = host.config.fence && new SessionFence(this, host.config.fence);
     this.timers.set('ping', host.now + timers.pingIdleMs);
     this.timers.set('ticket', host.now + timers.ticketLifetimeMs / 2);
     if (init.state === 'offered') this.timers.set('attach', host.now + timers.attachTimeoutMs);

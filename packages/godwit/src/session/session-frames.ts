@@ -131,8 +131,7 @@ export class SessionFrames {
       'confirm',
       frame,
       () => {
-        if (this.#core.acceptPayload !== accept) return;
-        this.#attachment.confirm();
+        if (this.#core.acceptPayload === accept) this.#attachment.goLive();
       },
       [accept],
     );

@@ -143,6 +143,15 @@ export class SnapshotCadence {
       this.checkBlocked();
       return;
     }
+    const { fence } = this.#core;
+    if (fence === undefined) this.#seal(point);
+    else
+      fence.release(point, () => {
+        if (this.#core.snapshots.travelling === point) this.#seal(point);
+      });
+  }
+
+  #seal(point: SnapshotPoint): void {
     this.#core.host.crypto.ask(
       { op: 'seal', head: this.ticketHead(point), body: point.state },
       ({ head, body }) => {

@@ -28,6 +28,10 @@ export interface SocketEvents {
   readonly unprotected: [reason: string];
   /** The session can be restored again. */
   readonly protected: [];
+  /** The fence can't be reached: until 'fenced', two servers may believe that they have the session. Server end only. */
+  readonly unfenced: [reason: string];
+  /** The fence was reached again, and the session lives here. Server end only. */
+  readonly fenced: [];
   /** The servers that may take the session over have changed. Client end only. */
   readonly servers: [servers: readonly Candidate[]];
 }
