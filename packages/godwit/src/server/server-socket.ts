@@ -144,7 +144,7 @@ export class ServerSocket extends Socket {
    * and until the client has confirmed.
    */
   get isFenced(): boolean {
-    return this.#session.isFenced;
+    return this.#session?.isFenced ?? false;
   }
 
   /** Aborted when the session has moved away or ended; `reason` is a GodwitError. */
