@@ -5,5 +5,5 @@ import { ticketAttacks } from './tickets.ts';
 
 export const FAMILIES: Readonly<Record<string, readonly Attack[]>> = {
   tickets: ticketAttacks,
-  migrations: migrateAttacks,
+  'OPEN and MIGRATE': migrateAttacks,
 };

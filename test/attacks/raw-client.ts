@@ -28,7 +28,7 @@ import {
 } from '../../packages/godwit/src/wire/index.ts';
 import { MIGRATE } from '../world/raw-peers.ts';
 import { WholeTickets, type Ticket } from '../world/whole-tickets.ts';
-import { refused, type Outcome } from './attack.ts';
+import { gained, refused, type Outcome } from './attack.ts';
 import type { Member, Scene } from './scene.ts';
 
 /** Nothing here takes as long. */
@@ -256,6 +256,19 @@ export class RawClient {
     const { epoch } = accept;
     this.bytes(this.maced('confirm', { epoch }, 'confirm', { secret, context: [accept.payload] }));
     this.frame('ack', { received: accept.outputStart, credit: accept.outputStart + WINDOW.credit });
+  }
+
+  /** CLOSE of the session that `client` opened: it ends, deliberately, here. */
+  async close(client: RawClient, epoch: number): Promise<void> {
+    const { secret } = client;
+    this.bytes(this.maced('close', { epoch, final: client.ticket.input }, 'close-client', { secret }));
+    await this.next('closeAck');
+  }
+
+  /** Whether STANDBY was taken: then PING is answered. */
+  async standbyOutcome(): Promise<Outcome> {
+    this.frame('ping', { token: 1 });
+    return (await this.refusal(() => this.find('pong') !== undefined)) ?? gained('a standby');
   }
 
   // --- what it hears -----------------------------------------------------------------------------------------------
