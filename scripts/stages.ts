@@ -38,6 +38,13 @@ export const STAGES: readonly Stage[] = [
     testTimeoutMs: 600_000,
   },
   {
+    name: 'mutants',
+    summary: 'npm run sim:mutants: the simulator finds deliberate faults of the protocol core',
+    patterns: ['test/mutants/**/*.test.ts'],
+    needs: ['test/sim/mutants/main.ts'],
+    testTimeoutMs: 300_000,
+  },
+  {
     name: 'exhaustive',
     summary: 'npm run sim -- --exhaustive: every fault at every place of a small exchange',
     patterns: ['test/exhaustive/**/*.test.ts'],

@@ -187,3 +187,52 @@ for (const { name: mode, delivery } of MODES) {
     });
   }
 }
+
+test('a client whose cryptography takes its time hears why its session ended, though the carrier closes first', () => {
+  const scenario = slowAtTheClient({ app: transformApp({ exports: 'never', divergent: true }) });
+  scenario.untilReceived(20_000);
+  scenario.world.server('a').kill();
+  const { client, world } = scenario;
+  world.until(() => client.closed !== undefined, 60_000, 'the end of the session');
+  assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_DIVERGED');
+  assert.equal(client.migrations.length, 1, 'one server executed again, and said what it found');
+});
+
+test('an application that exports before it hears that its session is over does no harm', () => {
+  const exported: number[] = [];
+  const scenario = slowAtTheClient({
+    server: { cryptoDelayMs: () => 4 },
+    app: (session, restart, context) => {
+      const app = transformApp({ exports: 'never', divergent: true })(session, restart, context);
+      return {
+        handle: (event) => {
+          app.handle(event);
+          if (event.type !== 'readable' || !restart || session.state === 'ended') return;
+          // As an application that counts what it gave to `write`.
+          session.write(context.now(), new Uint8Array(10));
+          const options = {
+            state: new Uint8Array(1),
+            input: session.received,
+            output: session.produced + 10,
+          };
+          if (session.isResetting) session.exportState(context.now(), options);
+          if (session.isResetting) exported.push(options.output);
+        },
+      };
+    },
+  });
+  scenario.untilReceived(20_000);
+  scenario.world.server('a').kill();
+  const { client, world } = scenario;
+  world.until(() => client.closed !== undefined, 60_000, 'the end of the session');
+  assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_DIVERGED');
+  assert.ok(exported.length > 0, 'it exported while its session was being reset');
+});
+
+function slowAtTheClient(options: ScenarioOptions): Scenario {
+  return new Scenario({
+    length: 60_000,
+    ...options,
+    client: { servers: ['a', 'b', 'c'], cryptoDelayMs: () => 4, ...options.client },
+  });
+}

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { MODES, SCRIPTS } from '../sim/exhaustive/script.ts';
+import { MODES, SCRIPTS, modesOf } from '../sim/exhaustive/script.ts';
 import { caseName, parseCase, runCase, type Case } from '../sim/exhaustive/run-case.ts';
 import { framePlaces, singleFaultsAt } from '../sim/exhaustive/cases.ts';
 
 const MAIN = join(import.meta.dirname, '../sim/main.ts');
 
 for (const script of SCRIPTS)
-  for (const { name: mode, delivery } of MODES)
+  for (const { name: mode, delivery } of modesOf(script))
     test(`without a fault, ${script.name} restores the session as it says (${mode})`, () => {
       const outcome = runCase({ script, delivery, faults: [] });
       assert.deepEqual(outcome.violations, []);

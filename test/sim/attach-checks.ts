@@ -29,6 +29,9 @@ interface Expectation {
   readonly look: (session: ServerSession) => string;
 }
 
+/** FROZEN takes so long at most, in ms, where the network carries it at all. */
+const TOLD_WITHIN_MS = 950;
+
 /** TRIGGERs that a client may follow, and how many it has. */
 interface TriggerCount {
   readonly seen: Set<string>;
@@ -42,9 +45,12 @@ export class AttachChecks implements WorldObserver {
   /** The newest epoch that each session attached under. */
   readonly #epochs = new WeakMap<ServerSession, number>();
   /** Those that froze, and under which epoch they lived then. */
-  readonly #frozen = new WeakMap<ServerSession, number>();
+  readonly #frozen = new WeakMap<ServerSession, { readonly epoch: number; readonly atMs: number }>();
   readonly #sessions = new WeakMap<VirtualServer, Map<number, ServerSession>>();
   readonly #triggers = new WeakMap<VirtualClient, TriggerCount>();
+  /** The attach that each client asked for under each epoch, and by which server it was heard. */
+  readonly #asked = new Map<string, string>();
+  readonly #heard = new Set<string>();
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -66,6 +72,18 @@ export class AttachChecks implements WorldObserver {
   #migrateArrives(frame: Frame<'migrate'>, from: string, to: string, carrier: CarrierOf): void {
     const server = this.#simulation.world.server(to);
     const session = sessionOf(server, frame);
+    const sessionId = toHex(claimedSessionId(frame.head));
+    this.#heard.add(`${sessionId} ${frame.epoch} ${to}`);
+    if (this.#simulation.clientNamed(from)) {
+      const key = `${sessionId} ${frame.epoch}`;
+      const attachId = toHex(frame.attachId);
+      this.#expect(
+        (this.#asked.get(key) ?? attachId) === attachId,
+        'I5',
+        () => `${from} asked for two attaches under epoch ${frame.epoch}`,
+      );
+      this.#asked.set(key, attachId);
+    }
     // Refused in-band, it costs the session its carrier.
     if (!session || session.carrierId === carrier.carrierId) return;
     if (frame.epoch <= session.highestEpoch)
@@ -90,6 +108,27 @@ export class AttachChecks implements WorldObserver {
           session,
           `a ${frame.frame.toUpperCase()} of ${from} with the old epoch ${migrate.epoch}`,
         );
+      else if (session && !this.#heard.has(`${session.id} ${migrate.epoch} ${from}`))
+        this.#expectUnchanged(
+          server,
+          session,
+          `a ${frame.frame.toUpperCase()} of ${from}, where no client asked for that`,
+        );
+    } else if (frame.frame === 'confirmed' && this.#simulation.plan.clients.length === 1) {
+      const session = server.node.session(toHex(frame.sessionId));
+      if (
+        session?.isFrozen &&
+        frame.epoch === session.highestEpoch &&
+        server.node.population.handovers > 0 &&
+        this.#heard.has(`${session.id} ${frame.epoch} ${from}`)
+      )
+        this.#expectations.push({
+          server,
+          session,
+          what: `a CONFIRMED of ${from}`,
+          before: 'ended',
+          look: ({ state }) => state,
+        });
     } else if (frame.frame === 'abort' && this.#simulation.plan.clients.length === 1) {
       const session = server.node.session(toHex(frame.sessionId));
       if (session?.isFrozen && frame.epoch === session.highestEpoch && server.node.population.handovers > 0)
@@ -144,13 +183,13 @@ export class AttachChecks implements WorldObserver {
         return;
       }
       case 'frozen':
-        this.#frozen.set(event.session, event.session.epoch);
+        this.#frozen.set(event.session, { epoch: event.session.epoch, atMs: this.#simulation.world.now });
         return;
       case 'thawed': {
         const at = this.#frozen.get(event.session);
         this.#frozen.delete(event.session);
         this.#expect(
-          at === undefined || event.session.epoch > at,
+          at === undefined || event.session.epoch > at.epoch,
           'I5',
           () => `a session that ${server.address.name} froze goes on there, and its client did not come back`,
         );
@@ -236,7 +275,9 @@ export class AttachChecks implements WorldObserver {
   }
 
   clientEvent(client: VirtualClient, event: ClientEvent): void {
-    if (event.type !== 'migrating' || (event.cause !== 'origin' && event.cause !== 'other-server')) return;
+    if (event.type !== 'migrating') return;
+    if (event.cause === 'stall') this.#stalled(client, event.from);
+    if (event.cause !== 'origin' && event.cause !== 'other-server') return;
     const count = this.#countOf(client);
     count.followed += 1;
     this.#expect(
@@ -244,6 +285,23 @@ export class AttachChecks implements WorldObserver {
       'I5',
       () =>
         `${client.name} followed ${count.followed} TRIGGERs, of which ${count.allowed} were for it to follow`,
+    );
+  }
+
+  /** Whoever has a carrier to a server that froze its session was told so, and need not wait for nothing to come. */
+  #stalled(client: VirtualClient, from: string): void {
+    const { world } = this.#simulation;
+    const server = world.servers.get(from);
+    const session = server?.node.session(client.session.id);
+    if (!server?.isAlive || server.isSuspended || !session?.isFrozen) return;
+    if (world.isCut(from, client.name) || world.isCut(client.name, from)) return;
+    const pipe = session.carrierId === undefined ? undefined : server.pipe(session.carrierId);
+    const frozen = this.#frozen.get(session);
+    if (!pipe || pipe.isClosed || pipe.blackhole.includes(true) || !frozen) return;
+    this.#expect(
+      world.now - frozen.atMs < TOLD_WITHIN_MS,
+      'I6',
+      () => `${client.name} stalls at ${from}, which froze its session ${TOLD_WITHIN_MS} ms ago and more`,
     );
   }
 }

@@ -7,6 +7,7 @@ import type { World } from '../world/world.ts';
 import { compareFrom } from './content.ts';
 import type { Draw } from './draw.ts';
 import type { ClientPlan } from './plan.ts';
+import { outputAllowed } from './script.ts';
 
 /** How it ended. */
 export interface Outcome {
@@ -82,10 +83,19 @@ export class ClientApplication {
     return this.client.closed !== undefined && !this.#mayRead;
   }
   #mayRead = true;
+  #isWaiting = false;
+
+  /** Output that answers what was written so far. */
+  get #answers(): number {
+    const { script, application } = this.plan;
+    return Math.min(outputAllowed(script, this.#written), application.earlyEnd?.atOutput ?? Infinity);
+  }
 
   #write(): void {
     if (this.ending !== undefined || this.#inputEnded) return;
-    const { writeBytes, writePauseMs } = this.plan;
+    const { writeBytes, writePauseMs, waitsForAnswers } = this.plan;
+    this.#isWaiting = waitsForAnswers && this.#receivedBytes < this.#answers && !this.#sawEnd;
+    if (this.#isWaiting) return;
     if (this.#written < this.input.byteLength) {
       const piece = this.input.subarray(this.#written, this.#written + writeBytes);
       this.#written += piece.byteLength;
@@ -112,6 +122,7 @@ export class ClientApplication {
       this.comparer?.push(bytes);
       if (!this.comparer) this.#received.push(bytes.slice());
     }
+    if (this.#isWaiting) this.#write();
     this.#maybeEnd();
   }
 

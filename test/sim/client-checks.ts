@@ -32,6 +32,8 @@ export class ClientChecks {
   #before: { carrierId: number; frame: string; received: number; ticket: number } | undefined;
   /** Its server lost its memory, or its copy of the session, and no other has taken it since. */
   #isCopyLost = false;
+  /** The newest ticket that was seen here. */
+  #ticket = { input: 0, output: 0 };
   #lostAtMs: number | undefined;
 
   constructor(simulation: Simulation, application: ClientApplication) {
@@ -194,6 +196,14 @@ export class ClientChecks {
     const { receive, send, tickets } = session.streams;
     const { held } = tickets;
     if (!held) return;
+    const last = this.#ticket;
+    violations.expect(
+      held.input >= last.input && held.output >= last.output,
+      'I4',
+      () =>
+        `${this.#name} holds a ticket at (${held.input}, ${held.output}), and held one at (${last.input}, ${last.output})`,
+    );
+    this.#ticket = held;
     violations.expect(
       receive.received >= held.output,
       'I3',

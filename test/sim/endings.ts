@@ -5,12 +5,14 @@
  * - an application wanted that: it reset the session;
  * - it never came to be: no server answered its OPEN while the world was disturbed, or none had room;
  * - it was unprotected when its server lost its memory, and says just that;
+ * - its application diverged, in `replay` mode: its output is not a function of its input;
  * - at every server a stranger had opened a session of the same id, with what it overheard (protocol.md §16).
  *
  * In an impatient world timers are short. There a session may also end because one ran out; then it must have had the time
  * to, the world must have been disturbed meanwhile, and the code must be that timer's.
  */
 import type { Failure } from '../../packages/godwit/src/session/index.ts';
+import { Delivery } from '../../packages/godwit/src/wire/index.ts';
 import type { ClientApplication } from './client-application.ts';
 import type { Disturbances } from './disturbances.ts';
 import type { Plan } from './plan.ts';
@@ -48,9 +50,18 @@ export function objectionTo({ code }: Failure, circumstances: Circumstances): st
   if (!wasOpen) return objectionToOpening(code, circumstances);
   if (!disturbances.since(-Infinity)) return 'nothing had happened';
   if (circumstances.isShutOut && GAVE_UP.has(code)) return undefined;
+  // A server that ended it for this cannot say so twice: where its word was lost, the next one only says that it is over.
+  if (mayDiverge(client, plan) && code === 'ERR_GODWIT_SESSION_ENDED') return undefined;
+  if (code === 'ERR_GODWIT_DIVERGED')
+    return mayDiverge(client, plan) ? undefined : 'its output is a function of its input';
   if (code === 'ERR_GODWIT_UNPROTECTED')
     return lostUnprotected ? undefined : 'it was protected, or its server had it still';
   return plan.isPatient ? 'no timer could have run out' : objectionToTimer(code, circumstances);
+}
+
+/** The output of its application differs from one execution to the next, though it must not. */
+export function mayDiverge(client: Pick<ClientApplication, 'plan'>, plan: Plan): boolean {
+  return plan.delivery === Delivery.Replay && client.plan.application.leavesToChance;
 }
 
 function objectionToOpening(code: string, { plan, disturbances }: Circumstances): string | undefined {

@@ -51,6 +51,8 @@ export interface ClientPlan {
   readonly standbys: number;
   /** Lets go of the session, or resets it, after so much time. */
   readonly earlyEnd: { readonly how: 'destroys' | 'resets'; readonly atMs: number } | undefined;
+  /** Writes on only when it has all the answers to what it wrote. */
+  readonly waitsForAnswers: boolean;
 }
 
 export interface NetworkPlan {
@@ -90,7 +92,10 @@ export function drawPlan(seed: number): Plan {
   const network = drawNetwork(draw);
   const workMs = Math.max(draw.magnitude(30, 3000), 20 * network.latencyMs);
   const clients = Array.from({ length: clientCount }, (_, i) =>
-    drawClient(draw.fork(), { name: `client ${i + 1}`, names, delivery, workMs, isPatient }),
+    withTimeForBodies(
+      drawClient(draw.fork(), { name: `client ${i + 1}`, names, delivery, workMs, isPatient }),
+      network,
+    ),
   );
   const servers = names.map((name) => drawServer(draw.fork(), name, isPatient));
   const { faults, endMs } = drawFaults(draw.fork(), {
@@ -152,7 +157,8 @@ function drawServer(draw: Draw, name: string, isPatient: boolean): ServerPlan {
       progressIntervalMs: draw.magnitude(20, 250),
       releaseDelayMs: draw.magnitude(10, 250),
       pingIdleMs: draw.magnitude(500, 15_000),
-      ...(isPatient ? { lingerMs: 60_000 } : drawShortServerTimers(draw)),
+      // Whoever has said CLOSE waits for its acknowledgement first.
+      ...(isPatient ? { lingerMs: 60_000, frozenTimeoutMs: 61_000 } : drawShortServerTimers(draw)),
     },
     cryptoMs: draw.chance(0.15) ? draw.between(0.1, 5) : 0,
   };
@@ -178,6 +184,15 @@ interface ClientCircumstances {
   readonly isPatient: boolean;
 }
 
+/** Where carriers are slow, a client gives a server the time that the body of its ticket takes on the way. */
+function withTimeForBodies(client: ClientPlan, { bytesPerMs = Infinity }: NetworkPlan): ClientPlan {
+  const leastMs = Math.ceil((2 * client.application.stateBytes) / bytesPerMs);
+  const attachTimeoutMs = Math.max(client.timers.attachTimeoutMs ?? 0, leastMs);
+  return { ...client, timers: { ...client.timers, attachTimeoutMs } };
+}
+
+const STARVING_BYTES = { from: 100 * KIB, to: 400 * KIB };
+
 const EXPORT_HABITS: Readonly<Record<ExportHabit, number>> = {
   asked: 4,
   often: 3,
@@ -192,8 +207,10 @@ function drawClient(
   { name, names, delivery, workMs, isPatient }: ClientCircumstances,
 ): ClientPlan {
   const mostBytes = Number(draw.weighted({ [6 * KIB]: 70, [100 * KIB]: 24, [1024 * KIB]: 6 }));
-  const script = drawScript(draw, mostBytes);
-  const window = draw.pick([64 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB]);
+  // Its application gives snapshots too late for how little its client may keep: it is unprotected, again and again.
+  const isStarved = draw.chance(0.03);
+  const script = drawScript(draw, isStarved ? STARVING_BYTES : { from: 1, to: mostBytes });
+  const window = isStarved ? 64 * KIB : draw.pick([64 * KIB, 64 * KIB, 256 * KIB, 1024 * KIB]);
   const pieces = draw.magnitude(1, 40);
   const writeBytes = Math.max(1, Math.ceil(script.inputBytes / pieces));
   const configured = draw.chance(0.7) ? names : names.slice(0, draw.whole(1, names.length));
@@ -204,7 +221,7 @@ function drawClient(
     clock: drawClock(draw),
     limits: {
       receiveWindowBytes: window,
-      retainLimitBytes: draw.chance(0.6) ? 64 * KIB : DEFAULT_CLIENT_LIMITS.retainLimitBytes,
+      retainLimitBytes: draw.chance(0.6) || isStarved ? 64 * KIB : DEFAULT_CLIENT_LIMITS.retainLimitBytes,
       sendBufferBytes: draw.magnitude(KIB, 256 * KIB),
       maxBodyBytes: draw.chance(0.1) ? draw.magnitude(64, 8 * KIB) : DEFAULT_CLIENT_LIMITS.maxBodyBytes,
       digestWindowBytes: draw.chance(0.2) ? draw.magnitude(16, KIB) : draw.magnitude(KIB, 2048 * KIB),
@@ -229,7 +246,10 @@ function drawClient(
     },
     cryptoMs: draw.chance(0.2) ? draw.between(0.1, 5) : 0,
     script,
-    application: drawApplication(draw, script, delivery, workMs),
+    application: {
+      ...drawApplication(draw, script, delivery, workMs),
+      ...(isStarved && { exports: 'late', lateMs: draw.magnitude(200, 1500) }),
+    },
     writeBytes,
     writePauseMs: draw.chance(0.2) ? 0 : (workMs * draw.between(0.3, 1.2)) / pieces,
     readPieces: draw.whole(1, 4),
@@ -238,6 +258,7 @@ function drawClient(
     earlyEnd: draw.chance(0.08)
       ? { how: draw.chance(0.6) ? 'destroys' : 'resets', atMs: draw.between(0, workMs) }
       : undefined,
+    waitsForAnswers: draw.chance(0.4),
   };
 }
 
@@ -256,7 +277,7 @@ function drawApplication(draw: Draw, script: Script, delivery: Delivery, workMs:
       : draw.magnitude(1 + Math.floor(script.outputBytes / 400), 64 * KIB),
     writePauseMs: isPaced ? (workMs * draw.between(0.3, 1.2)) / pieces : 0,
     readPauseMs: draw.chance(0.8) ? 0 : draw.magnitude(1, 40),
-    leavesToChance: delivery === Delivery.Commit && draw.chance(0.5),
+    leavesToChance: draw.chance(delivery === Delivery.Commit ? 0.5 : 0.05),
     earlyEnd: draw.chance(0.06)
       ? { how: draw.chance(0.6) ? 'destroys' : 'resets', atOutput: draw.whole(0, script.outputBytes) }
       : undefined,

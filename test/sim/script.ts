@@ -34,9 +34,10 @@ const KINDS: Readonly<Record<ScriptKind, number>> = {
   silence: 0.1,
 };
 
-export function drawScript(draw: Draw, mostBytes: number): Script {
+/** `bytes`: how much is said, as a rule. */
+export function drawScript(draw: Draw, bytes: { readonly from: number; readonly to: number }): Script {
   const kind = draw.weighted(KINDS);
-  const size = (): number => draw.magnitude(1, Math.max(2, mostBytes));
+  const size = (): number => draw.magnitude(bytes.from, Math.max(2, bytes.to));
   const small = (): number => draw.magnitude(1, 600);
   const { inputBytes, outputBytes, gates } = drawGates(kind, draw, size, small);
   const outputEnds = draw.chance(0.7) ? 'after input' : 'at once';

@@ -44,7 +44,7 @@ export interface ApplicationPlan {
   readonly writePauseMs: number;
   /** Between two reads; 0 reads whatever comes. */
   readonly readPauseMs: number;
-  /** Its output is not a function of its input (`commit` mode only). */
+  /** Its output is not a function of its input: fine in `commit` mode; in `replay` mode it is to be found out. */
   readonly leavesToChance: boolean;
   readonly earlyEnd: { readonly how: EarlyEnd; readonly atOutput: number } | undefined;
 }
@@ -64,6 +64,8 @@ export interface ApplicationParts {
   readonly output: Uint8Array;
   readonly plan: ApplicationPlan;
   readonly draw: Draw;
+  /** A frozen session gave its application input: another server's application gets the same. */
+  readonly onFedWhileFrozen: (bytes: number) => void;
 }
 
 export interface AppState {
@@ -139,6 +141,7 @@ export class ServerApplication implements ServerApp {
         this.#told = { code: 'ERR_GODWIT_MOVED' };
         this.#isOver = true;
         return;
+      case 'frozen':
       case 'readable':
       case 'drain':
       case 'thawed':
@@ -150,7 +153,12 @@ export class ServerApplication implements ServerApp {
   }
 
   #work(): void {
-    if (this.#isOver || this.session.isFrozen) return;
+    if (this.#isOver) return;
+    if (this.session.isFrozen) {
+      const chunk = this.session.read();
+      if (chunk !== undefined) this.#parts.onFedWhileFrozen(chunk === 'end' ? 0 : chunk.byteLength);
+      return;
+    }
     for (;;) {
       const wrote = this.#write();
       const read = this.#isOver ? false : this.#read();

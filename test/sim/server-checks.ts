@@ -206,6 +206,32 @@ export class ServerChecks {
     }
     const plan = this.#simulation.planOf(server.address.name);
     if (plan) this.#limits(server, plan);
+    this.#keepsWhatIsWanted(server);
+  }
+
+  /** A client can come back to the server that it has its session from, whenever it loses its carrier (I6). */
+  #keepsWhatIsWanted(server: VirtualServer): void {
+    for (const session of server.node.sessions) {
+      const client = this.#simulation.clientOf(session.id)?.client.session;
+      if (client?.epoch !== session.epoch || client.serverName !== server.address.name) continue;
+      if (client.state === 'closed' || session.state === 'ended' || this.#strangersSessions.has(session))
+        continue;
+      const { send, receive } = session.streams;
+      this.#simulation.violations.expect(
+        send.retainedFrom <= client.streams.receive.received,
+        'I6',
+        () =>
+          `${server.address.name} has output from ${send.retainedFrom}, its client has it up to ` +
+          String(client.streams.receive.received),
+      );
+      this.#simulation.violations.expect(
+        client.streams.send.retainedFrom <= receive.received,
+        'I6',
+        () =>
+          `${server.address.name} has input up to ${receive.received}, its client keeps it from ` +
+          String(client.streams.send.retainedFrom),
+      );
+    }
   }
 
   #limits(server: VirtualServer, { limits }: ServerPlan): void {

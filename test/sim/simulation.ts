@@ -245,6 +245,11 @@ export class Simulation {
           output,
           plan: plan.application,
           draw: draw.fork(),
+          onFedWhileFrozen: (bytes) =>
+            this.violations.report(
+              'I5',
+              `${context.server} froze a session, and feeds its application ${bytes} bytes of input`,
+            ),
         },
         restart,
       );

@@ -101,7 +101,8 @@ export class Steps {
         const server = world.servers.has(from) ? from : to;
         const pipes = client.client.pipesTo(server).filter((pipe) => !pipe.isClosed);
         const pipe = pipes.length > 0 ? draw.pick(pipes) : faults.pipe(client, draw);
-        pipe?.cut();
+        if (pipe && draw.chance(0.6)) pipe.cut();
+        else pipe?.breakAt(draw.chance(0.7) ? 0 : 1, draw.chance(0.5)); // the other end hears nothing of it
         return pipe !== undefined;
       }
       case 'attach abandoned at a step': {

@@ -21,6 +21,8 @@ export interface PeerWorld {
   latencyOf(from: string, to: string): number;
   isCut(from: string, to: string): boolean;
   process(name: string): PeerProcess | undefined;
+  /** Sees each frame before the process that it is for. */
+  beforeFrame(frame: PeerFrame, from: string, to: string): void;
 }
 
 /** What one process sends to one name. */
@@ -110,8 +112,10 @@ export class PeerNetwork {
       }
       const decoder = FrameDecoder.forPeerLink();
       decoder.push(bytes);
-      for (let frame = decoder.next(); frame && !direction.isOver; frame = decoder.next())
+      for (let frame = decoder.next(); frame && !direction.isOver; frame = decoder.next()) {
+        this.#world.beforeFrame(frame, from.address.name, direction.toName);
         to.handlePeerFrame(from.address, frame);
+      }
     });
   }
 

@@ -49,6 +49,8 @@ export interface Connection {
   readonly decoder: FrameDecoder<Frame | DataPiece>;
   /** So many bytes of the preface came; undefined when it is whole, or none is awaited. */
   preface?: Uint8Array | undefined;
+  /** It is gone, while what came before waits for an answer of cryptography. */
+  lost?: { readonly reset: boolean } | undefined;
 }
 
 export interface VirtualProcessOptions {
@@ -177,9 +179,8 @@ export abstract class VirtualProcess<E extends { readonly type: string }> {
       onData: (bytes) => this.inside(() => receive(carrierId, bytes)),
       onClose: (reset) =>
         this.inside(() => {
-          if (!this.connections.delete(carrierId)) return;
-          const code = reset ? 'ECONNRESET' : 'ETIMEDOUT';
-          this.core.handleCarrierLost(this.now, carrierId, { code, message: 'cut', reset });
+          connection.lost = { reset };
+          this.#lose(carrierId, connection);
         }),
       onWritable: (writable) =>
         this.inside(() => {
@@ -187,6 +188,16 @@ export abstract class VirtualProcess<E extends { readonly type: string }> {
         }),
     });
     return carrierId;
+  }
+
+  /** What came before the end of a carrier is handled first. */
+  #lose(carrierId: number, connection: Connection): void {
+    if (!connection.lost || this.connections.get(carrierId) !== connection) return;
+    this.#events();
+    if (this.core.isBusy(carrierId) || !this.connections.delete(carrierId)) return;
+    const { reset } = connection.lost;
+    const code = reset ? 'ECONNRESET' : 'ETIMEDOUT';
+    this.core.handleCarrierLost(this.now, carrierId, { code, message: 'cut', reset });
   }
 
   /** The core takes what has come, frame by frame, as far as it is not busy. */
@@ -267,8 +278,10 @@ export abstract class VirtualProcess<E extends { readonly type: string }> {
 
   /** Carriers that were busy have frames to be taken. */
   #decodeAll(): void {
-    for (const [carrierId, connection] of [...this.connections])
+    for (const [carrierId, connection] of [...this.connections]) {
       if (!connection.preface) this.decode(carrierId, connection);
+      this.#lose(carrierId, connection);
+    }
   }
 
   /** Servers of a world with a fence only. */

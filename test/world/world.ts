@@ -81,6 +81,8 @@ export class World {
   keepsTranscript = true;
   /** Sees every new carrier before a byte is on it. */
   onDial: ((to: string, pipe: Pipe) => void) | undefined;
+  /** Sees every frame between servers before the one that it is for. */
+  onPeerFrame: ((frame: PeerFrame, from: string, to: string) => void) | undefined;
   readonly #templates = new Map<string, ServerTemplate>();
   /** `a>b`: nothing that a sends to b gets through; how many cuts say so. */
   readonly #cuts = new Map<string, number>();
@@ -104,6 +106,7 @@ export class World {
       latencyOf: (from, to) => this.latencyOf(from, to),
       isCut: (from, to) => this.isCut(from, to),
       process: (name) => this.servers.get(name),
+      beforeFrame: (frame, from, to) => this.onPeerFrame?.(frame, from, to),
     });
   }
 

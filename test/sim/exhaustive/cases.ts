@@ -9,12 +9,12 @@ export type Depth = 'short' | 'deep';
 
 const KINDS = Object.keys(FAULT_KINDS) as FaultKind[];
 /** What may strike twice. */
-export const PAIRED_KINDS: readonly FaultKind[] = ['lost', 'reset', 'kill-a', 'kill-b', 'unlink'];
+const PAIRED_KINDS: readonly FaultKind[] = ['lost', 'reset', 'kill-a', 'kill-b', 'unlink'];
 /** Of the pairs of scripts other than this one, `short` takes one in so many. */
 const FULLY_PAIRED = 'origin';
-const PAIR_SAMPLE = 64;
+const PAIR_SAMPLE = 128;
 /** And of that one's, one in so many. */
-const FULL_SAMPLE = 8;
+const FULL_SAMPLE = 16;
 
 /** Frames of clients that come again without harm; a DATA or FIN that does is another stream. */
 const REPEATABLE = new Set(['detach', 'confirm', 'snapshotAck', 'ack', 'watch']);
@@ -23,29 +23,37 @@ const REPEATABLE = new Set(['detach', 'confirm', 'snapshotAck', 'ack', 'watch'])
 function canStrike(kind: FaultKind, { place, frame }: Pick<Boundary, 'place' | 'frame'>): boolean {
   const isCarrier = place.link.startsWith('c');
   if (kind === 'unlink') return !isCarrier;
-  if (kind === 'again' || kind === 'stolen')
+  if (kind === 'again' || kind === 'stolen' || kind === 'forestalled')
     return (
       place.offset > 0 &&
       (isCarrier ? kind === 'again' && place.direction === '>' && REPEATABLE.has(frame) : true)
     );
-  return isCarrier || !['reset', 'lost', 'silent'].includes(kind);
+  return isCarrier || !['reset', 'lost', 'silent', 'late'].includes(kind);
 }
 
-/** All single faults of a script, as a run without faults shows their places. */
-export function* singleFaults(
+/** The single faults of a script behind its frames, as a run without faults shows their places. */
+export function frameFaults({ mostFaults }: ExhaustiveScript, { tap }: Pick<Outcome, 'tap'>): Fault[] {
+  return mostFaults === 0 ? [] : framePlaces(tap).flatMap(singleFaultsAt);
+}
+
+/**
+ * Those behind bytes that end no frame. A control frame that is not whole does nothing, wherever it is cut: of these,
+ * `short` takes three places, and every byte of DATA; the tests of the decoder cut all frames at all bytes.
+ */
+export function* byteFaults(
   script: ExhaustiveScript,
   { tap }: Pick<Outcome, 'tap'>,
   depth: Depth,
 ): Generator<Fault> {
-  for (const boundary of framePlaces(tap)) yield* singleFaultsAt(boundary);
   if (script.everyByte === 'never' || (script.everyByte === 'deep' && depth === 'short')) return;
   // Up to where they act, all scripts are the same.
   const fromMs = depth === 'deep' ? 0 : (tap.actedAtMs ?? 0);
-  for (const [{ isMiddle, atMs }, place] of bytePlaces(tap)) {
+  for (const [{ isMiddle, isEdge, frame, atMs }, place] of bytePlaces(tap)) {
     if (atMs < fromMs) continue;
-    for (const kind of KINDS)
-      if (FAULT_KINDS[kind] === 'byte' && (depth === 'deep' || kind === 'lost' || isMiddle))
-        yield { kind, place };
+    for (const kind of KINDS) {
+      const isShort = isMiddle || (kind === 'lost' && (isEdge || frame === 'data'));
+      if (FAULT_KINDS[kind] === 'byte' && (depth === 'deep' || isShort)) yield { kind, place };
+    }
   }
 }
 
@@ -68,8 +76,16 @@ function nameOf(place: Place): string {
   return faultName({ kind: 'lost', place });
 }
 
-/** Behind every byte of every carrier that ends no frame. `isMiddle`: one in each frame, behind half of it. */
-function* bytePlaces(tap: Tap): Generator<[{ readonly isMiddle: boolean; readonly atMs: number }, Place]> {
+interface ByteOfFrame {
+  /** It is the one behind half of the frame; or behind the first byte, or before the last. */
+  readonly isMiddle: boolean;
+  readonly isEdge: boolean;
+  readonly frame: string;
+  readonly atMs: number;
+}
+
+/** Behind every byte of every carrier that ends no frame. */
+function* bytePlaces(tap: Tap): Generator<[ByteOfFrame, Place]> {
   const byDirection = new Map<string, Boundary[]>();
   for (const boundary of tap.boundaries) {
     const { link, direction } = boundary.place;
@@ -79,22 +95,20 @@ function* bytePlaces(tap: Tap): Generator<[{ readonly isMiddle: boolean; readonl
   }
   for (const boundaries of byDirection.values()) {
     let from = 0;
-    for (const { place, atMs } of boundaries) {
+    for (const { place, frame, atMs } of boundaries) {
       for (let offset = from + 1; offset < place.offset; offset += 1)
         yield [
-          { isMiddle: offset === (from + place.offset) >>> 1, atMs },
+          {
+            isMiddle: offset === (from + place.offset) >>> 1,
+            isEdge: offset === from + 1 || offset === place.offset - 1,
+            frame,
+            atMs,
+          },
           { ...place, offset },
         ];
       from = place.offset;
     }
   }
-}
-
-/** The first faults of pairs. */
-export function firstFaults({ tap }: Pick<Outcome, 'tap'>, kind: FaultKind): Fault[] {
-  return framePlaces(tap)
-    .filter((boundary) => canStrike(kind, boundary))
-    .map(({ place }) => ({ kind, place }));
 }
 
 /** The faults that may follow the first, as a run with it alone shows their places: behind every later frame. */
@@ -104,7 +118,8 @@ export function* secondFaults(
   { tap }: Pick<Outcome, 'tap'>,
   depth: Depth,
 ): Generator<Fault> {
-  if (tap.struckAtMs === undefined) return;
+  if (tap.struckAtMs === undefined || script.mostFaults !== undefined || !PAIRED_KINDS.includes(first.kind))
+    return;
   for (const boundary of tap.boundaries) {
     if (boundary.atMs < tap.struckAtMs) continue;
     for (const kind of PAIRED_KINDS) {

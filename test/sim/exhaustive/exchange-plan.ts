@@ -44,7 +44,7 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery): Plan
           outputEnds: script.serverEndsFirst ? 'at once' : 'after input',
         },
         application: {
-          exports: 'often',
+          exports: script.exports ?? 'often',
           exportEveryBytes: 1,
           lateMs: 0,
           refusals: 0,
@@ -61,6 +61,7 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery): Plan
         readPauseMs: 0,
         standbys: 0,
         earlyEnd: script.clientEnds && { how: script.clientEnds, atMs: CLIENT_ENDS_AT_MS },
+        waitsForAnswers: false,
       },
     ],
     faults: [],

@@ -20,6 +20,8 @@ export const FAULT_KINDS = {
   'stop-b': 'frame',
   /** The link swallows everything, and nobody is told. */
   silent: 'frame',
+  /** The link holds back all that comes later, for longer than anybody waits; then it all comes, on a link long left. */
+  late: 'frame',
   /** The link between servers a and b breaks, wherever the byte was. */
   unlink: 'frame',
   /** For longer than anybody waits, nothing gets through between a and b, or the client and a, or b; then it all comes. */
@@ -28,6 +30,8 @@ export const FAULT_KINDS = {
   'hold-b': 'frame',
   /** The frame that came last comes again, soon and late. */
   again: 'frame',
+  /** It comes from server c first: a member that heard of it, and is faster. */
+  forestalled: 'frame',
   /** It comes from server c as well: a member that heard of it, and says it for its own. */
   stolen: 'frame',
 } as const;

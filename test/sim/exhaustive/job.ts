@@ -1,18 +1,19 @@
-/** The work of an exhaustive run in pieces that are done apart: all single faults of a script, or all pairs that begin with one kind. */
-
-import { PAIRED_KINDS, firstFaults, secondFaults, singleFaults, type Depth } from './cases.ts';
+/** The work of an exhaustive run in pieces that are done apart: all faults of a script in a mode, from one place to another. */
+import { byteFaults, frameFaults, secondFaults, type Depth } from './cases.ts';
 import type { CheckerName } from '../violations.ts';
-import type { FaultKind } from './fault.ts';
 import { caseName, runCase, type Case, type Outcome } from './run-case.ts';
-import { MODES, SCRIPTS } from './script.ts';
+import { MODES, SCRIPTS, modesOf } from './script.ts';
 
 export interface Job {
   readonly script: string;
   readonly mode: string;
   readonly depth: Depth;
-  /** Of pairs: the kind of the first fault. */
-  readonly first?: FaultKind;
+  /** Of the faults behind frames, this part; faults behind bytes go with the first. */
+  readonly part: number;
 }
+
+/** Parts of a script, so that threads end at the same time. */
+const PARTS = 4;
 
 export interface CaseViolation {
   /** Runs it again, with `--case`. */
@@ -53,16 +54,17 @@ export function emptyTally(): Tally {
   };
 }
 
-/** The longest first, so that nobody waits for the last. */
 export function allJobs(depth: Depth): Job[] {
-  const jobs = SCRIPTS.flatMap((script) =>
-    MODES.flatMap((mode) => {
-      const job = { script: script.name, mode: mode.name, depth };
-      return [job, ...PAIRED_KINDS.map((first) => ({ ...job, first }))];
-    }),
+  return SCRIPTS.flatMap((script) =>
+    modesOf(script).flatMap((mode) =>
+      Array.from({ length: script.mostFaults === 0 ? 1 : PARTS }, (_, part) => ({
+        script: script.name,
+        mode: mode.name,
+        depth,
+        part,
+      })),
+    ),
   );
-  const weight = (job: Job): number => (job.first === undefined ? 2 : job.script === 'origin' ? 3 : 1);
-  return jobs.toSorted((a, b) => weight(b) - weight(a));
 }
 
 /** Runs a job. `onCase` sees each case before it runs, and answers whether to go on. */
@@ -80,26 +82,25 @@ export function runJob(job: Job, onCase?: (subject: Case) => boolean): Tally {
     count(tally, subject, outcome);
     return outcome;
   };
-  if (job.first === undefined) {
-    const reference = run([]);
-    if (String(reference.sources) !== String(script.shows))
-      tally.violations.push({
-        case: caseName({ script, delivery: mode.delivery, faults: [] }),
-        checker: 'I6',
-        message: `without faults, restores were [${String(reference.sources)}], not [${String(script.shows)}]`,
-      });
-    for (const fault of singleFaults(script, reference, job.depth)) if (goesOn) run([fault]);
-    return tally;
-  }
-  const reference = runCase({ script, delivery: mode.delivery, faults: [] });
-  for (const first of firstFaults(reference, job.first)) {
-    const alone = runCase({ script, delivery: mode.delivery, faults: [first] });
-    for (const second of secondFaults(script, first, alone, job.depth)) {
+  const alone = { script, delivery: mode.delivery, faults: [] };
+  const reference = job.part === 0 ? run([]) : runCase(alone);
+  if (job.part === 0 && String(reference.sources) !== String(script.shows))
+    tally.violations.push({
+      case: caseName(alone),
+      checker: 'I6',
+      message: `without faults, restores were [${String(reference.sources)}], not [${String(script.shows)}]`,
+    });
+  for (const [index, first] of frameFaults(script, reference).entries()) {
+    if (!goesOn) return tally;
+    if (index % PARTS !== job.part) continue;
+    const outcome = run([first]);
+    for (const second of secondFaults(script, first, outcome, job.depth)) {
       if (!goesOn) return tally;
       run([first, second]);
       tally.pairs += 1;
     }
   }
+  if (job.part === 0) for (const fault of byteFaults(script, reference, job.depth)) if (goesOn) run([fault]);
   return tally;
 }
 

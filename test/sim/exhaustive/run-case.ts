@@ -105,6 +105,12 @@ function strike(simulation: Simulation, { kind }: Fault, { carrier, again }: Tap
     case 'silent':
       carrier?.break(kind);
       return;
+    case 'late':
+      carrier?.hold(HOLD_MS);
+      return;
+    case 'forestalled':
+      again?.('c');
+      return;
     case 'unlink':
       world.breakPeerLink('a', 'b');
       return;

@@ -6,6 +6,7 @@ import type { ServerNode, ServerSession, ServerTimers } from '../../../packages/
 import { Cause, Delivery, type ServerAddress } from '../../../packages/godwit/src/wire/index.ts';
 import type { VirtualClient } from '../../world/virtual-client.ts';
 import type { World } from '../../world/world.ts';
+import type { ExportHabit } from '../server-application.ts';
 
 /** Where a script acts. */
 export interface Stage {
@@ -25,6 +26,12 @@ export interface ExhaustiveScript {
   readonly summary: string;
   /** Faults strike behind every byte, not only behind every frame: always, in deep runs, or not at all. */
   readonly everyByte: 'always' | 'deep' | 'never';
+  /** So many faults strike in one run, of two. */
+  readonly mostFaults?: 0 | 1;
+  /** In this mode alone. */
+  readonly only?: Delivery;
+  /** How the application answers when it is asked for a snapshot. Default: it makes one behind every byte. */
+  readonly exports?: ExportHabit;
   /** Bytes of the application's state. */
   readonly stateBytes?: number;
   readonly serverEndsFirst?: boolean;
@@ -49,6 +56,9 @@ export const ANSWER_BYTES = 8;
 export const PACE_MS = 9;
 /** How long a process that a script kills is away, in ms. */
 export const RESTART_MS = 400;
+
+/** How long the origin of the script `stall` is away behind the first MIGRATE: it wakes up as the second is on its way. */
+const STALLED_MS = 9;
 
 const FIRST_ANSWER = { output: ANSWER_BYTES };
 
@@ -186,6 +196,60 @@ const MOVES: readonly ExhaustiveScript[] = [
     shows: ['origin', 'origin'],
   },
   {
+    name: 'no-exporter',
+    summary: 'handed over with all that was ever said: the application gives no state',
+    everyByte: 'never',
+    mostFaults: 1,
+    exports: 'never',
+    // In commit mode such a session is unprotected: its server's death may end it.
+    only: Delivery.Replay,
+    steps: [{ when: FIRST_ANSWER, act: trigger }],
+    shows: ['origin'],
+  },
+  {
+    name: 'quiet',
+    summary: 'nothing is said for longer than a ticket lasts; then the origin is killed',
+    everyByte: 'never',
+    mostFaults: 0, // what a fault takes a while to show is no violation here: the ticket may run out
+    timers: { ticketLifetimeMs: 40_000 },
+    paceMs: 61_000,
+    steps: [
+      {
+        when: FIRST_ANSWER,
+        act: (stage) => {
+          stage.world.scheduler.after(60_000, () => kill('a')(stage));
+        },
+      },
+    ],
+    shows: ['ticket'],
+  },
+  {
+    name: 'stall',
+    summary:
+      'the origin stops, and wakes up while the client asks elsewhere: a newer ticket comes before ACCEPT does',
+    everyByte: 'never',
+    mostFaults: 0, // it shows one order of things, which any fault would change
+    timers: { pullTimeoutMs: 6 },
+    // One request is out when it wakes up, and one is not made yet.
+    paceMs: 1100,
+    steps: [
+      {
+        when: FIRST_ANSWER,
+        act: ({ world }) => {
+          world.partition('a', 'c');
+          world.scheduler.after(30, () => world.server('a').suspend());
+        },
+      },
+      {
+        when: { frame: 'migrate', at: 'c' },
+        act: ({ world }) => {
+          world.scheduler.after(STALLED_MS, () => world.server('a').resume());
+        },
+      },
+    ],
+    shows: ['resume'],
+  },
+  {
     name: 'large-state',
     summary:
       'handed over to b, which is killed: a state of many pieces in STATE_CHUNK, in the ticket and in BODY',
@@ -236,6 +300,11 @@ const ENDINGS: readonly ExhaustiveScript[] = [
 ];
 
 export const SCRIPTS: readonly ExhaustiveScript[] = [...MOVES, ...ENDINGS];
+
+/** The modes that a script is run in. */
+export function modesOf({ only }: ExhaustiveScript): readonly (typeof MODES)[number][] {
+  return MODES.filter(({ delivery }) => only === undefined || delivery === only);
+}
 
 export const MODES = [
   { name: 'replay', delivery: Delivery.Replay },

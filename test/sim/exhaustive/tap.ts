@@ -73,6 +73,8 @@ export class TappedCarrier {
   readonly #counters = [new FrameCounter(0), new FrameCounter(PREFACE_BYTES)] as const;
   readonly #ends: [PipeEnd | undefined, PipeEnd | undefined] = [undefined, undefined];
   #broken = false;
+  /** What waits for the link to carry on. */
+  #held: (() => void)[] | undefined;
 
   constructor(tap: Tap, world: World, pipe: Pipe, name: string) {
     this.#tap = tap;
@@ -84,12 +86,28 @@ export class TappedCarrier {
       this.#ends[end] = handlers;
       attach(end, {
         ...handlers,
-        onData: (bytes) => this.#deliver(end, bytes),
-        onClose: (reset) => {
-          if (!this.#broken) handlers.onClose(reset);
-        },
+        onData: (bytes) => this.#orLater(() => this.#deliver(end, bytes)),
+        onClose: (reset) =>
+          this.#orLater(() => {
+            if (!this.#broken) handlers.onClose(reset);
+          }),
       });
     };
+  }
+
+  #orLater(run: () => void): void {
+    if (this.#held) this.#held.push(run);
+    else run();
+  }
+
+  /** For so long nothing comes out at either end. */
+  hold(forMs: number): void {
+    this.#held ??= [];
+    this.#world.scheduler.after(forMs, () => {
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      for (const run of held) run();
+    });
   }
 
   #deliver(end: 0 | 1, bytes: Uint8Array): void {
@@ -113,6 +131,11 @@ export class TappedCarrier {
       const again = this.#tap.lastFrame;
       this.#tap.strike({ name: this.name, carrier: this, again }, direction, stop);
       if (this.pipe.isClosed) return;
+      if (this.#held) {
+        const later = rest;
+        this.#held.push(() => this.#deliver(end, later));
+        return;
+      }
     }
   }
 
@@ -154,9 +177,21 @@ export class Tap {
     this.#world = world;
     this.#waiting = [...faults];
     this.#strike = strike;
+    world.onPeerFrame = (frame, from, to) => this.#beforePeerFrame(frame, from, to);
     world.onDial = (_, pipe) => {
       this.carriers.push(new TappedCarrier(this, world, pipe, `c${this.carriers.length + 1}`));
     };
+  }
+
+  /** A frame between servers has come, and its server has not seen it yet: another may say the same before. */
+  #beforePeerFrame(frame: PeerFrame, from: string, to: string): void {
+    if (this.#waiting[0]?.kind !== 'forestalled') return;
+    const link = `${from}${to}`;
+    const server = this.#world.server(to);
+    const again = (other = from): void => {
+      server.handlePeerFrame({ name: other, host: other, port: 1 }, frame);
+    };
+    this.strike({ name: link, carrier: undefined, again }, '>', (this.#peerFrames.get(link) ?? 0) + 1);
   }
 
   /** A frame between servers is about to be handled. */

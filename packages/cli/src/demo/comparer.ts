@@ -85,6 +85,12 @@ export class StreamComparer {
     }
   }
 
+  /** Nothing more comes for now: what does not agree is judged by what there is of it. */
+  settle(): Verdict {
+    this.#judge(1);
+    return this.verdict;
+  }
+
   /** The stream has ended: what the source still holds is lost. */
   end(): Verdict {
     this.#judge(1);

@@ -29,7 +29,8 @@ export class SnapshotCadence {
    * `write` took, or `input` is above what was handed out or below the last snapshot's.
    */
   exportState(options: { state: Uint8Array; input: number; output: number }): void {
-    if (this.#core.state === 'ended') return;
+    // An application that is let go of may not have heard of it yet; what it wrote since was not taken.
+    if (this.#core.state === 'ended' || this.#core.applicationGone) return;
     const { state, input, output } = options;
     const last = this.#core.snapshots.newest;
     if (output !== this.#core.streams.produced)

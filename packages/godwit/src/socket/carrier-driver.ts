@@ -39,6 +39,8 @@ interface Attached {
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
   gone: boolean;
+  /** It is gone, but not all that came on it is decoded. */
+  closed?: CarrierClosed;
 }
 
 export class CarrierDriver {
@@ -211,6 +213,7 @@ export class CarrierDriver {
         const frame = attached.decoder.next();
         if (frame === undefined) {
           this.#stalled.delete(carrierId);
+          if (attached.closed) this.#lose(carrierId, attached, attached.closed);
           return;
         }
         this.#core.handleFrame(now(), carrierId, frame);
@@ -243,11 +246,17 @@ export class CarrierDriver {
   #onClose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
     this.#hooks.carrierClosed?.(attached.carrier);
     if (attached.gone) return;
+    // What came before the close comes first: a RESET whose proof is being checked says more than that its carrier is gone.
+    if (this.#stalled.has(carrierId)) attached.closed = closed;
+    else this.#lose(carrierId, attached, closed);
+    this.settle();
+  }
+
+  #lose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
     attached.gone = true;
     this.#carriers.delete(carrierId);
     this.#core.handleCarrierLost(now(), carrierId, closed);
     this.#hooks.carriersChanged?.();
-    this.settle();
   }
 }
 

@@ -1,0 +1,17 @@
+/** All mutants: one deliberate fault each, for every invariant. */
+import { EPOCH_MUTANTS } from './epochs.ts';
+import { HANDOVER_MUTANTS } from './handover.ts';
+import { LIMIT_MUTANTS } from './limits.ts';
+import type { Mutant } from './mutant.ts';
+import { STREAM_MUTANTS } from './streams.ts';
+import { TICKET_MUTANTS } from './tickets.ts';
+import { WIRE_MUTANTS } from './wire.ts';
+
+export const MUTANTS: readonly Mutant[] = [
+  ...EPOCH_MUTANTS,
+  ...HANDOVER_MUTANTS,
+  ...TICKET_MUTANTS,
+  ...STREAM_MUTANTS,
+  ...LIMIT_MUTANTS,
+  ...WIRE_MUTANTS,
+];

@@ -1,0 +1,64 @@
+/** Faults of limits, protection, timers and ends (I6, I7, buffers, timers, leaks). */
+import { mutant, type Mutant } from './mutant.ts';
+
+export const LIMIT_MUTANTS: readonly Mutant[] = [
+  mutant(
+    'output-tail-without-limit',
+    ['I7', 'buffers'],
+    'a client that does not read fills its server’s memory',
+    'session/session-output.ts',
+    'send.retainedBytes < this.#core.host.config.limits.outputTailBytes &&',
+    '',
+  ),
+  mutant(
+    'loss-of-protection-not-said',
+    ['I7', 'I6'],
+    'a client that may keep no more waits for a ticket that never comes',
+    'session/snapshot-cadence.ts',
+    `this.#output.queue(this.#core.protection.frame);
+    if (wasProtected) this.tellUnprotected();`,
+    'if (wasProtected) this.tellUnprotected();',
+  ),
+  mutant(
+    'blocked-commit-never-degrades',
+    ['I7'],
+    'in commit mode an output larger than the stage stands still for ever',
+    'session/protection.ts',
+    'if (isOutputBlocked) this.#lostOutput = this.#streams.outputNext;',
+    'void isOutputBlocked;',
+  ),
+  mutant(
+    'timers-outlive-the-session',
+    ['timers', 'leaks'],
+    'a session that is over wakes its process up for ever',
+    'session/client-core.ts',
+    `this.timers.clear();
+    this.opening?.race.end();`,
+    'this.opening?.race.end();',
+  ),
+  mutant(
+    'detached-session-never-ends',
+    ['leaks', 'timers'],
+    'a session whose client died stays at its server for ever',
+    'session/session-attachment.ts',
+    `this.#core.timers.set('detached', this.#core.now + this.#core.host.config.timers.detachedTimeoutMs);`,
+    'void 0;',
+  ),
+  mutant(
+    'carriers-of-a-race-left-open',
+    ['leaks'],
+    'every migration leaves carriers open that it set up and did not use',
+    'session/candidate-race.ts',
+    'for (const ready of this.#ready) this.#host.hangUp(ready.carrierId);',
+    '',
+  ),
+  mutant(
+    'client-never-gives-up',
+    ['I6', 'timers'],
+    'a client whose servers are all gone for good never tells its application',
+    'session/client-session.ts',
+    `this.#giveUp();
+        return;`,
+    'return;',
+  ),
+];
