@@ -234,7 +234,7 @@ test('I8: bytes of a peer that proved nothing change no session, and cost no mor
   const scenario = new Scenario({ servers: ['a'], length: 1000 });
   const { world, client } = scenario;
   scenario.untilReceived(1000);
-  world.run(1000);
+  world.run(5000); // until its last ticket is acknowledged, and nothing changes by itself
   const session = world.server('a').node.session(client.session.id);
   assert.ok(session);
   const before = { state: session.state, epoch: session.highestEpoch, ...world.server('a').node.population };

@@ -102,6 +102,7 @@ export type { DropArgument, Refusal, ServerEvents, ServerStats } from './server/
 export type { AuthorizationAnswer, AuthorizationRequest, Authorize } from './server/authorization.ts';
 export type { ServerTlsOptions } from './server/server-tls.ts';
 export type { ServerOptions } from './server/server-options.ts';
+export type { OverloadChange } from './server/overload.ts';
 export type { HalfOpenLimits } from './server/half-open.ts';
 export type { GateLimits } from './server/preface-gate.ts';
 export type { DrainOptions } from './server/drain.ts';
@@ -109,6 +110,7 @@ export type { ConnectOptions, ServerInput, SocketOptions } from './socket/connec
 export type { SocketEvents } from './socket/events.ts';
 export {
   defaultDetectors,
+  overloadPolicy,
   pingDetector,
   stallDetector,
   throughputDetector,
@@ -117,7 +119,11 @@ export {
   type FenceRecord,
   type MigrationPhases,
   type MigrationReport,
+  type OverloadOptions,
+  type OverloadPolicy,
   type PingOptions,
+  type Relief,
+  type ServerLoad,
   type ServerLimits,
   type ServerTimers,
   type StallOptions,

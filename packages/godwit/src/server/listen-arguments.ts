@@ -1,4 +1,5 @@
 /** The overloads of net.Server#listen, as far as they concern us: the rest is handed on as it is. */
+import type { EventEmitter } from 'node:events';
 import { wrongType } from '../socket/argument-checks.ts';
 
 export interface ListenRequest {
@@ -30,4 +31,17 @@ function isPlain(value: unknown): boolean {
 
 function isSignal(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'aborted' in value;
+}
+
+/** As net does with a `signal`. */
+export function closeOnAbort(
+  server: EventEmitter & { readonly close: () => unknown },
+  signal: AbortSignal,
+): void {
+  const onAbort = (): void => void server.close();
+  if (signal.aborted) process.nextTick(onAbort);
+  else {
+    signal.addEventListener('abort', onAbort, { once: true });
+    server.once('close', () => signal.removeEventListener('abort', onAbort));
+  }
 }

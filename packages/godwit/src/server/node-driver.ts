@@ -18,7 +18,7 @@ import {
 import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
 import { Deadline, now } from '../socket/timers.ts';
-import { FrameDecoder, WireCode, type PeerFrame, type ServerAddress } from '../wire/index.ts';
+import { FrameDecoder, ProtocolError, WireCode, type PeerFrame, type ServerAddress } from '../wire/index.ts';
 import type { Authorization } from './authorization.ts';
 import type { FenceClient } from './fence-client.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
@@ -112,8 +112,17 @@ export class NodeDriver {
     return [...this.#entries.values()].map(({ socket }) => socket);
   }
 
+  get sessionCount(): number {
+    return this.#entries.size;
+  }
+
   get isDraining(): boolean {
     return this.#node.isDraining;
+  }
+
+  /** What all sessions hold, in bytes. */
+  get heldBytes(): number {
+    return this.#node.heldBytes;
   }
 
   get tombstones(): number {
@@ -218,6 +227,19 @@ export class NodeDriver {
   setDraining(draining: boolean): void {
     this.#node.setDraining(now(), draining);
     this.#driver.schedule();
+  }
+  setFull(full: boolean): void {
+    this.#node.setFull(now(), full);
+  }
+  /** Ends a session for want of memory. Where there are other servers, its client goes on there from its ticket. */
+  giveUp(socket: ServerSocket): void {
+    for (const [session, entry] of this.#entries) {
+      if (entry.socket !== socket) continue;
+      const message = 'the server uses more memory than it may';
+      session.giveUp(now(), new ProtocolError(WireCode.Overloaded, message), this.#members.length > 0);
+      this.#driver.settle();
+      return;
+    }
   }
   handlePeerFrame(peer: ServerAddress, frame: PeerFrame): void {
     this.#node.handlePeerFrame(now(), peer, frame);

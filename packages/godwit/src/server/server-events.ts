@@ -1,4 +1,6 @@
 /** What a server tells: its events, and its counts. */
+import type { Relief } from '../session/index.ts';
+import type { OverloadChange } from './overload.ts';
 import type { ServerSocket } from './server-socket.ts';
 
 /** What 'drop' says of a connection that `maxConnections` turned away. */
@@ -31,6 +33,8 @@ export interface ServerEvents {
   /** It could not listen. */
   readonly error: [error: Error];
   readonly listening: [];
+  /** It has too much to do, or no longer: what it does about it, and how it stands. */
+  readonly overload: [change: OverloadChange];
   /** Somebody connected who is no client, or none of this server's. */
   readonly refused: [refusal: Refusal];
 }
@@ -53,6 +57,12 @@ export interface ServerStats {
   readonly restored: number;
   /** Sessions that have moved to another server. */
   readonly movedAway: number;
+  /** Of these, those that were sent away because the server had too much to do. */
+  readonly shed: number;
+  /** What is being done about too much to do. */
+  readonly relief: Relief;
+  /** What all sessions hold, in bytes: what `limits.maxMemoryBytes` limits. */
+  readonly memoryBytes: number;
   /** Times that 'refused' was emitted. */
   readonly refused: number;
 }

@@ -10,10 +10,12 @@ import {
   DEFAULT_SERVER_LIMITS,
   DEFAULT_SERVER_TIMERS,
   type FenceConfig,
+  overloadPolicy,
+  type OverloadPolicy,
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
-import { checkInteger, checkNumber } from '../socket/argument-checks.ts';
+import { checkFunction, checkInteger, checkNumber } from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
 import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
@@ -89,6 +91,11 @@ export interface ServerOptions {
    * have been lost with its server. `released`: the newest alone; then a client whose ticket was lost loses its session.
    */
   readonly fenceFloor?: 'acknowledged' | 'released';
+  /**
+   * When there is too much to do: then sessions are sent to other servers, then new ones refused, then the largest end. Default
+   * `overloadPolicy()`: from shares of `limits.maxMemoryBytes` and `limits.maxHalfOpen` on. 'overload' tells of every step.
+   */
+  readonly overload?: OverloadPolicy;
   /** Default false: a socket ends its side when the client has ended its own. */
   readonly allowHalfOpen?: boolean;
   /** Sockets start paused. Default false. */
@@ -139,6 +146,7 @@ export interface ServerSettings {
   readonly halfOpen: HalfOpenLimits;
   /** Set: clients that do not speak Godwit are served. */
   readonly plain: PlainSettings | undefined;
+  readonly overload: OverloadPolicy;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;
 }
@@ -159,6 +167,7 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   fence: 'godwit',
   fenceMode: 'godwit',
   fenceFloor: 'godwit',
+  overload: 'godwit',
   limits: 'godwit',
   timers: 'godwit',
   tls: 'godwit',
@@ -178,6 +187,7 @@ const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   ...HALF_OPEN_RANGES,
   maxMigratesPerSecond: [0, 1_000_000],
   maxPullsPerSecond: [0, 1_000_000],
+  maxMemoryBytes: [0, Number.MAX_SAFE_INTEGER],
   minBytesPerSecond: [0, 1_000_000_000],
 };
 
@@ -234,6 +244,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     gate,
     halfOpen: { ...DEFAULT_HALF_OPEN_LIMITS, ...limits },
     plain,
+    overload: checkOverload(options.overload ?? overloadPolicy()),
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
@@ -302,6 +313,11 @@ function checkAuthorize(authorize: unknown): Authorize | undefined {
     'ERR_INVALID_ARG_TYPE',
     'The "options.authorize" property must be of type function.',
   );
+}
+
+function checkOverload(policy: OverloadPolicy): OverloadPolicy {
+  checkFunction((policy as Partial<OverloadPolicy> | null)?.judge, 'options.overload.judge');
+  return policy;
 }
 
 function readAdvertise(advertise: ServerOptions['advertise']): ServerSettings['advertise'] {

@@ -166,6 +166,11 @@ export class ServerSocket extends Socket {
     return this.#session?.snapshotNumber ?? 0;
   }
 
+  /** @internal Memory that the session takes. */
+  get heldBytes(): number {
+    return this.#session?.heldBytes ?? 0;
+  }
+
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
 
   /** As in net; from now on `exportState` needs `bytesConsumed`. */

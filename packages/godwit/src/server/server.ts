@@ -15,8 +15,9 @@ import type { Socket } from '../socket/socket.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { drain, type DrainOptions } from './drain.ts';
 import { HalfOpen } from './half-open.ts';
-import { readListenArguments } from './listen-arguments.ts';
+import { closeOnAbort, readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
+import { Overload } from './overload.ts';
 import { PlainConnections } from './plain-connections.ts';
 import { PrefaceGate } from './preface-gate.ts';
 import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
@@ -41,6 +42,7 @@ export class Server extends EventEmitter {
   readonly #halfOpen: HalfOpen;
   readonly #gate: PrefaceGate;
   readonly #plain: PlainConnections;
+  readonly #overload: Overload;
   readonly #sockets = new Set<ServerSocket>();
   #listener: Listener | undefined;
   #running: Running | undefined;
@@ -84,6 +86,14 @@ export class Server extends EventEmitter {
       announce: (socket) => this.#announce(socket),
       refused: (carrier, failure) => this.#onRefused(failure, carrier),
       settled: closed,
+    });
+    this.#overload = new Overload(this.#settings.overload, {
+      load: () => this.#load(),
+      sessions: () => this.#running?.driver.sockets ?? [],
+      members: () => this.#otherServers(),
+      setFull: (full) => this.#running?.driver.setFull(full),
+      end: (socket) => this.#running?.driver.giveUp(socket),
+      changed: (change) => process.nextTick(() => this.emit('overload', change)),
     });
   }
 
@@ -130,7 +140,7 @@ export class Server extends EventEmitter {
     );
     this.#listener = opened;
     if (!this.#referenced) opened.unref();
-    if (signal !== undefined) this.#closeOnAbort(signal);
+    if (signal !== undefined) closeOnAbort(this, signal);
     return this;
   }
 
@@ -190,6 +200,7 @@ export class Server extends EventEmitter {
     this.#running = undefined;
     listener?.close();
     this.#gate.close();
+    this.#overload.stop();
     this.#plain.kill();
     running?.driver.stop();
     running?.peers.close();
@@ -240,6 +251,9 @@ export class Server extends EventEmitter {
       carriers: this.#running?.driver.carrierCount ?? 0,
       halfOpen: this.#halfOpen.size,
       tombstones: this.#running?.driver.tombstones ?? 0,
+      memoryBytes: this.#running?.driver.heldBytes ?? 0,
+      shed: this.#overload.moved,
+      relief: this.#overload.relief,
     };
   }
 
@@ -351,6 +365,7 @@ export class Server extends EventEmitter {
       return;
     }
     this.#halfOpen.enterCarrier(carrier);
+    this.#overload.wake();
     const { noDelay, keepAlive, keepAliveInitialDelay } = this.#settings.socket;
     if (noDelay === false) carrier.setNoDelay(false);
     if (keepAlive) carrier.setKeepAlive(keepAliveOf(true, keepAliveInitialDelay));
@@ -363,6 +378,16 @@ export class Server extends EventEmitter {
     const code = 'ERR_GODWIT_LIMIT_EXCEEDED';
     this.#report({ code, message, remoteAddress: address, remotePort: undefined });
     return undefined;
+  }
+
+  #load(): ReturnType<ConstructorParameters<typeof Overload>[1]['load']> {
+    const driver = this.#running?.driver;
+    if (driver === undefined) return undefined;
+    const { maxMemoryBytes } = this.#settings.limits;
+    const { maxHalfOpen } = this.#settings.halfOpen;
+    const { size: halfOpen } = this.#halfOpen;
+    const { heldBytes: memoryBytes, sessionCount: sessions } = driver;
+    return { sessions, memoryBytes, maxMemoryBytes, halfOpen, maxHalfOpen };
   }
 
   #createSocket(source: ServerSocketSource): ServerSocket {
@@ -405,6 +430,7 @@ export class Server extends EventEmitter {
     if (!this.#closing || this.#listener !== undefined || this.#sockets.size > 0) return;
     this.#closing = false;
     this.#gate.close();
+    this.#overload.stop();
     // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
     this.#running?.driver.closeStandbys();
     this.#running?.peers.close();
@@ -427,17 +453,6 @@ export class Server extends EventEmitter {
 
   #otherServers(): readonly string[] {
     return (this.#running?.driver.members ?? []).map(({ name }) => name);
-  }
-
-  #closeOnAbort(signal: AbortSignal): void {
-    const onAbort = (): void => {
-      this.close();
-    };
-    if (signal.aborted) process.nextTick(onAbort);
-    else {
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.once('close', () => signal.removeEventListener('abort', onAbort));
-    }
   }
 
   /** With `captureRejections`: a listener's promise that rejects costs its connection, as in net. */

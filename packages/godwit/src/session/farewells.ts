@@ -1,5 +1,6 @@
 /** What former servers are told once a client has confirmed its session here (protocol.md §9.4). */
 import { encodePeerFrame, type ServerAddress } from '../wire/index.ts';
+import type { ServerTimers } from './limits.ts';
 import type { PendingAttach } from './pending-attach.ts';
 import { originAddress } from './restore-rules.ts';
 import type { ServerNodeConfig } from './server-config.ts';
@@ -19,6 +20,14 @@ export function encodeFarewell(sessionId: Uint8Array, farewell: Farewell): Uint8
   if (farewell.kind === 'confirmed')
     return encodePeerFrame('confirmed', { sessionId, epoch: farewell.epoch });
   return encodePeerFrame('release', { sessionId, nonce: farewell.nonce, migrate: farewell.migrate });
+}
+
+/** RELEASE goes out after so many times `releaseDelayMs`. */
+const RELEASE_TIMES = [1, 12, 80];
+
+/** When RELEASE goes out, in milliseconds from CONFIRM on. */
+export function releaseDelays({ releaseDelayMs }: Pick<ServerTimers, 'releaseDelayMs'>): readonly number[] {
+  return RELEASE_TIMES.map((times) => times * releaseDelayMs);
 }
 
 /** Of sessions that were offered, until their client confirms. */

@@ -9,6 +9,13 @@ export * from './detectors.ts';
 export type * from './fence-rules.ts';
 export type { Crc32 } from './digest-window.ts';
 export * from './limits.ts';
+export {
+  overloadPolicy,
+  type OverloadOptions,
+  type OverloadPolicy,
+  type Relief,
+  type ServerLoad,
+} from './overload.ts';
 export type { ServerNodeConfig } from './server-config.ts';
 export type * from './server-events.ts';
 export type { NodePopulation } from './node-population.ts';

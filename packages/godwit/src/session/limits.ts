@@ -90,6 +90,12 @@ export interface ServerLimits {
   readonly maxSessions: number;
   /** Sessions that are being restored at once. Default 4,096. */
   readonly maxRestoring: number;
+  /**
+   * What all sessions together may hold, in bytes: input not consumed, logs, output tails, states and tickets, and 8 KiB each.
+   * Before it is reached, sessions are sent elsewhere and new ones refused; from there on, the largest end. 0: no limit.
+   * Default 2 GiB; 0 … 2^53 − 1.
+   */
+  readonly maxMemoryBytes: number;
   /** Tombstones kept; the oldest go first. Default 100,000. Memory: about 160 bytes each. */
   readonly maxTombstones: number;
   /** Sessions watched by one standby. Default 65,536. */
@@ -121,6 +127,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxUnauthenticatedCarriers: 4096,
   maxSessions: 100_000,
   maxRestoring: 4096,
+  maxMemoryBytes: 2 * 1024 ** 3,
   maxTombstones: 100_000,
   maxWatched: 65_536,
   maxMigratesPerSecond: 1_000,

@@ -2,6 +2,8 @@
 
 export interface NodePopulation {
   readonly sessions: number;
+  /** What they hold, in bytes. */
+  readonly heldBytes: number;
   readonly carriers: number;
   readonly unauthenticatedCarriers: number;
   /** Carriers that are known as writable, unwritable or waiting, whether they exist or not. */

@@ -80,6 +80,10 @@ export class ReceiveBuffer {
   get heldBytes(): number {
     return Math.max(0, Math.min(this.#received, this.#finOffset ?? this.#received) - this.#handed);
   }
+  /** Bytes that came and that the application has not taken out of its stream. */
+  get unconsumedBytes(): number {
+    return Math.max(0, Math.min(this.#received, this.#finOffset ?? this.#received) - this.#consumed);
+  }
   /** Highest offset the peer may send, exclusive. */
   get credit(): Offset {
     return this.#granted;

@@ -11,7 +11,6 @@ import {
   ProtocolError,
   WireCode,
   encodeFrame,
-  encodePeerFrame,
   encodeRefusal,
   toHex,
   type PeerFrame,
@@ -24,8 +23,10 @@ import { Destination } from './destination.ts';
 import { Entrance } from './entrance.ts';
 import { ServerCarrier, ServerCarriers, misplaced, tooLate, type CarrierMeta } from './server-carrier.ts';
 import type { NodePopulation } from './node-population.ts';
+import { MemoryAccount } from './memory-account.ts';
 import { Origin } from './origin.ts';
-import { encodeFarewell } from './farewells.ts';
+import { encodeFarewell, releaseDelays } from './farewells.ts';
+import { dispatchPeerFrame } from './peer-dispatch.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
@@ -36,17 +37,15 @@ import { StandbyCarriers } from './standby-carriers.ts';
 import { Tombstones } from './tombstones.ts';
 import { Triggers } from './triggers.ts';
 
-/** RELEASE goes out after so many times `releaseDelayMs`. */
-const RELEASE_TIMES = [1, 12, 80];
-
 export class ServerNode {
   readonly #config: ServerNodeConfig;
   /** What changes while the node runs, and its parts look at. */
-  readonly #live: { now: number; draining: boolean; servers: readonly ServerAddress[] };
+  readonly #live: { now: number; draining: boolean; full: boolean; servers: readonly ServerAddress[] };
   readonly #events: ServerEvent[] = [];
   readonly #crypto: CryptoBook;
   readonly #carriers: ServerCarriers;
   readonly #sessions = new Map<string, ServerSession>();
+  readonly #memory = new MemoryAccount();
   readonly #tombstones: Tombstones;
   readonly #heap = new DeadlineHeap();
   readonly #standbys: StandbyCarriers;
@@ -59,24 +58,27 @@ export class ServerNode {
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
-    this.#live = { now: 0, draining: false, servers: config.servers };
+    this.#live = { now: 0, draining: false, full: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
     this.#carriers = new ServerCarriers(this.#heap, config.limits);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     this.#ticketRefresh = new TicketRefresh(this.#live, (session) => this.#entrance.renew(session));
+    const { sessions, live } = { sessions: this.#sessions, live: this.#live };
     const shared = {
       config: this.#liveConfig(),
       crypto: this.#crypto,
       tombstones: this.#tombstones,
-      sessions: this.#sessions,
-      findSession: (id: string): ServerSession | undefined => this.#sessions.get(id),
-      sendPeer: (peer: ServerAddress, bytes: Uint8Array): void => {
-        this.#events.push({ type: 'peerSend', peer, bytes });
+      // An overloaded server takes as many as a full one.
+      sessions: {
+        get size() {
+          return live.full ? Infinity : sessions.size;
+        },
       },
+      findSession: (id: string): ServerSession | undefined => sessions.get(id),
+      sendPeer: this.#sendPeer,
     };
-    const live = this.#live;
     this.#standbys = new StandbyCarriers({
       config,
       carriers: this.#carriers,
@@ -132,6 +134,10 @@ export class ServerNode {
     });
   }
 
+  readonly #sendPeer = (peer: ServerAddress, bytes: Uint8Array): void => {
+    this.#events.push({ type: 'peerSend', peer, bytes });
+  };
+
   /** The configuration with the list of servers as it is now. */
   #liveConfig(): ServerNodeConfig {
     const live = this.#live;
@@ -154,6 +160,7 @@ export class ServerNode {
       enter: (now) => this.#enter(now),
       emit: (event) => this.#events.push(event),
       touch: (session) => {
+        this.#memory.note(session);
         if (session.carrierId !== undefined) this.#carriers.touch(session.carrierId);
         this.#heap.arm(session);
       },
@@ -190,6 +197,7 @@ export class ServerNode {
   get population(): NodePopulation {
     return {
       sessions: this.#sessions.size,
+      heldBytes: this.#memory.totalBytes,
       carriers: this.#carriers.size,
       unauthenticatedCarriers: this.#carriers.unauthenticated,
       flaggedCarriers: this.#carriers.flagged,
@@ -201,6 +209,10 @@ export class ServerNode {
       deadlines: this.#heap.size,
       tombstones: this.#tombstones.size,
     };
+  }
+  /** What all sessions hold, in bytes. */
+  get heldBytes(): number {
+    return this.#memory.totalBytes;
   }
   get isDraining(): boolean {
     return this.#live.draining;
@@ -232,6 +244,12 @@ export class ServerNode {
   setDraining(now: number, draining: boolean): void {
     this.#enter(now);
     this.#live.draining = draining;
+  }
+
+  /** As if it had all the sessions it takes: OPEN, and MIGRATE of sessions from elsewhere, are refused with `Busy`. */
+  setFull(now: number, full: boolean): void {
+    this.#enter(now);
+    this.#live.full = full;
   }
 
   /** Asks the session's client, in-band, to migrate. Answers false when no client is attached. */
@@ -399,6 +417,7 @@ export class ServerNode {
     carrier.session = session;
     this.#events.push({ type: 'authenticated', carrierId });
     this.#sessions.set(session.id, session);
+    this.#memory.enter(session);
     this.#carriers.touch(carrierId);
     this.#heap.arm(session);
   }
@@ -408,12 +427,9 @@ export class ServerNode {
     const farewell = this.#destination.farewells.take(session.id);
     if (farewell) {
       const bytes = encodeFarewell(session.sessionId, farewell);
-      const send = (): void => {
-        this.#events.push({ type: 'peerSend', peer: farewell.peer, bytes });
-      };
-      const delays = RELEASE_TIMES.map((times) => times * this.#config.timers.releaseDelayMs);
+      const send = (): void => this.#sendPeer(farewell.peer, bytes);
       if (farewell.kind === 'confirmed') send();
-      else this.#heap.arm(new Repeated(this.#live.now, delays, send));
+      else this.#heap.arm(new Repeated(this.#live.now, releaseDelays(this.#config.timers), send));
     }
     this.#entrance.sendSupport(session);
   }
@@ -424,6 +440,7 @@ export class ServerNode {
     this.#origin.forget(session.id);
     this.#destination.farewells.forget(session.id);
     this.#heap.disarm(session);
+    this.#memory.leave(session);
     this.#ticketRefresh.forget(session);
     if (movedTo !== undefined) return;
     session.fence?.end((again) => {
@@ -439,31 +456,11 @@ export class ServerNode {
   /** A message from a server whose name the link has authenticated. */
   handlePeerFrame(now: number, peer: ServerAddress, frame: PeerFrame): void {
     this.#enter(now);
-    switch (frame.frame) {
-      case 'pull':
-        this.#origin.handlePull(peer, frame);
-        return;
-      case 'confirmed':
-        this.#origin.handleConfirmed(peer, frame);
-        return;
-      case 'abort':
-        this.#origin.handleAbort(peer, frame);
-        return;
-      case 'release':
-        this.#origin.handleRelease(peer, frame);
-        return;
-      case 'peerPing':
-        this.#events.push({
-          type: 'peerSend',
-          peer,
-          bytes: encodePeerFrame('peerPong', { token: frame.token, load: 0 }),
-        });
-        return;
-      case 'peerPong':
-        return;
-      default:
-        this.#destination.handlePeerFrame(peer, frame);
-    }
+    dispatchPeerFrame(
+      { origin: this.#origin, destination: this.#destination, sendPeer: this.#sendPeer },
+      peer,
+      frame,
+    );
   }
 
   handlePeerLost(now: number, peerName: string): void {

@@ -23,6 +23,9 @@ import type { TicketHead } from './ticket.ts';
 
 export type { SessionHost, SessionInit } from './session-host.ts';
 
+/** What a session that holds nothing takes, in bytes, its socket included. */
+const SESSION_BYTES = 8 * 1024;
+
 export class ServerSession {
   readonly sessionId: Uint8Array;
   readonly id: string;
@@ -38,6 +41,8 @@ export class ServerSession {
   readonly #attachment: SessionAttachment;
   readonly #frames: SessionFrames;
   readonly #clock: SessionClock;
+  /** @internal What the node counts of `heldBytes`. */
+  accountedBytes: number | undefined;
   /** @internal Position in the node's heap of deadlines. */
   heapIndex: number | undefined;
 
@@ -139,6 +144,10 @@ export class ServerSession {
   }
   get wantsWrite(): boolean {
     return this.#output.wantsWrite;
+  }
+  /** Memory that the session takes, in bytes: input not consumed, the log, the output tail, states, tickets, and itself. */
+  get heldBytes(): number {
+    return SESSION_BYTES + this.streams.heldBytes + this.snapshots.heldBytes;
   }
   /** Output bytes written but not on the present carrier yet. */
   get bytesUnsent(): number {
@@ -247,6 +256,17 @@ export class ServerSession {
   reset(now: number, code: number = WireCode.Reset, message = 'reset by the server'): void {
     this.#core.host.enter(now);
     this.#end.reset(code, message);
+  }
+
+  /**
+   * Ends the session here, whatever becomes of it. With `elsewhere`, a protected one is simply gone from here, as after a crash:
+   * its client restores it at another server. Otherwise both ends get the error.
+   */
+  giveUp(now: number, error: ProtocolError, elsewhere: boolean): void {
+    this.#core.host.enter(now);
+    const isRestorable = this.isProtected && this.isConfirmed && !this.isTerminal && !this.isFrozen;
+    if (elsewhere && isRestorable) this.abandon({ code: error.code, message: error.message });
+    else this.fault(error);
   }
 
   // --- attach and hand-over (called by the node) -----------------------------------------------------------------------

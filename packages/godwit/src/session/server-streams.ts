@@ -146,6 +146,10 @@ export class ServerStreams {
   get finished(): boolean {
     return this.#finished;
   }
+  /** Input that the application has not consumed, the input log, and the output tail. */
+  get heldBytes(): number {
+    return this.receive.unconsumedBytes + this.#log.length + this.send.retainedBytes;
+  }
   /** The application is still re-creating output that the client has. */
   get isRegenerating(): boolean {
     return this.#regeneration !== undefined;

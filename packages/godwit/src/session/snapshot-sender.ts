@@ -70,6 +70,15 @@ export class SnapshotSender {
   get newest(): SnapshotPoint {
     return this.#newest;
   }
+  /** States that are kept, and the ticket that travels, in bytes. */
+  get heldBytes(): number {
+    const reachable = this.#reachable === this.#newest ? undefined : this.#reachable;
+    return (
+      this.#newest.state.byteLength +
+      (reachable?.state.byteLength ?? 0) +
+      (this.#transit?.bytes.byteLength ?? 0)
+    );
+  }
   get covered(): CoveredPoint {
     return this.#covered;
   }

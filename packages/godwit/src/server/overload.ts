@@ -1,0 +1,171 @@
+/** What a server does when it has too much to do, as far as its policy says (protocol.md §10.11). */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { OverloadPolicy, Relief, ServerLoad } from '../session/index.ts';
+import { Deadline, now } from '../socket/timers.ts';
+import type { ServerSocket } from './server-socket.ts';
+
+/** Between two looks while all is well, and while it is not, in milliseconds. */
+const QUIET_PAUSE_MS = 250;
+const BUSY_PAUSE_MS = 50;
+/** Looks out of turn keep this distance, in milliseconds. */
+const LEAST_PAUSE_MS = 5;
+/** Sessions asked to move at once: others go on undisturbed meanwhile. */
+const MOVES_AT_ONCE = 64;
+/** A session that could not move is asked again after this time, in milliseconds. */
+const ASK_AGAIN_MS = 5_000;
+/** Sessions end until this share of the limit is left over: so that not every byte more ends another. */
+const END_DOWN_TO = 0.9;
+/** Most sessions ended in one look. */
+const ENDS_AT_ONCE = 256;
+/** The resolution of the measurement of the event loop's delay, in milliseconds: what it measures where there is none. */
+const DELAY_RESOLUTION_MS = 10;
+
+/** What 'overload' says. */
+export interface OverloadChange {
+  readonly relief: Relief;
+  readonly load: ServerLoad;
+}
+
+export interface OverloadHost {
+  /** Undefined while the server does not run. */
+  load(): Omit<ServerLoad, 'eventLoopDelayMs'> | undefined;
+  sessions(): Iterable<ServerSocket>;
+  /** Names of the other servers. */
+  members(): readonly string[];
+  setFull(full: boolean): void;
+  /** Ends the session here; its client goes on elsewhere from its ticket, if it can. */
+  end(socket: ServerSocket): void;
+  changed(change: OverloadChange): void;
+}
+
+export class Overload {
+  readonly #policy: OverloadPolicy;
+  readonly #host: OverloadHost;
+  readonly #deadline = new Deadline(() => this.#look(now() - this.#lookAt));
+  #lookAt = 0;
+  readonly #askAgainAt = new WeakMap<ServerSocket, number>();
+  #delays: ReturnType<typeof monitorEventLoopDelay> | undefined;
+  #relief: Relief = 'none';
+  #lookedAt = -Infinity;
+  #moving = 0;
+  #nextMember = 0;
+  #moved = 0;
+
+  constructor(policy: OverloadPolicy, host: OverloadHost) {
+    this.#policy = policy;
+    this.#host = host;
+  }
+
+  get relief(): Relief {
+    return this.#relief;
+  }
+
+  /** Sessions that moved elsewhere because of it. */
+  get moved(): number {
+    return this.#moved;
+  }
+
+  /** There is more to do than before. */
+  wake(): void {
+    if (now() - this.#lookedAt >= LEAST_PAUSE_MS) this.#look();
+    else if (this.#deadline.dueAt === undefined) this.#lookIn(LEAST_PAUSE_MS);
+  }
+
+  stop(): void {
+    this.#deadline.set(undefined);
+    this.#delays?.disable();
+    this.#delays = undefined;
+  }
+
+  #lookIn(pauseMs: number): void {
+    this.#lookAt = now() + pauseMs;
+    this.#deadline.set(this.#lookAt);
+  }
+
+  #look(lateMs = 0): void {
+    const counts = this.#host.load();
+    if (counts === undefined) return;
+    this.#lookedAt = now();
+    const load = { ...counts, eventLoopDelayMs: this.#takeDelay(lateMs) };
+    const before = this.#relief;
+    this.#relief = this.#policy.judge(load, before);
+    if (this.#relief !== before) {
+      this.#host.setFull(this.#relief === 'refuse' || this.#relief === 'end');
+      this.#host.changed({ relief: this.#relief, load });
+    }
+    if (this.#relief === 'end') this.#endLargest(load);
+    if (this.#relief !== 'none') this.#shed();
+    if (this.#relief !== 'none') this.#lookIn(BUSY_PAUSE_MS);
+    else if (load.sessions > 0 || load.halfOpen > 0) this.#lookIn(QUIET_PAUSE_MS);
+    else this.stop();
+  }
+
+  /** What holds the loop up for long may also hold up the measurement until it is taken: then the look itself is late. */
+  #takeDelay(lateMs: number): number {
+    if (!this.#policy.measuresEventLoop) return 0;
+    if (this.#delays === undefined) {
+      this.#delays = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+      this.#delays.enable();
+      return lateMs;
+    }
+    const delayMs = this.#delays.percentile(99) / 1e6 - DELAY_RESOLUTION_MS;
+    this.#delays.reset();
+    return Math.max(0, delayMs, lateMs);
+  }
+
+  /** To the other servers in turn; the clients are asked by TRIGGER, and decide. */
+  #shed(): void {
+    const members = this.#host.members();
+    const room = MOVES_AT_ONCE - this.#moving;
+    if (members.length === 0 || room <= 0) return;
+    const time = now();
+    const mayBeAsked = (socket: ServerSocket): boolean => (this.#askAgainAt.get(socket) ?? 0) <= time;
+    for (const socket of largest(this.#host.sessions(), room, mayBeAsked)) {
+      const to = members[this.#nextMember++ % members.length] as string;
+      this.#askAgainAt.set(socket, Infinity);
+      this.#moving += 1;
+      socket.migrate({ to }).then(
+        () => {
+          this.#moved += 1;
+          this.#done();
+        },
+        () => {
+          this.#askAgainAt.set(socket, now() + ASK_AGAIN_MS);
+          this.#done();
+        },
+      );
+    }
+  }
+
+  #done(): void {
+    this.#moving -= 1;
+    if (this.#relief !== 'none') this.wake();
+  }
+
+  #endLargest({ maxMemoryBytes }: ServerLoad): void {
+    for (const socket of largest(this.#host.sessions(), ENDS_AT_ONCE)) {
+      this.#host.end(socket);
+      if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
+    }
+  }
+}
+
+/** The sessions that hold most, in that order: one pass, since there may be many, and the server is busy. */
+function largest(
+  sessions: Iterable<ServerSocket>,
+  count: number,
+  isMeant: (socket: ServerSocket) => boolean = () => true,
+): ServerSocket[] {
+  const found: { readonly socket: ServerSocket; readonly heldBytes: number }[] = [];
+  for (const socket of sessions) {
+    const { heldBytes } = socket;
+    const last = found[found.length - 1];
+    if (found.length === count && last !== undefined && heldBytes <= last.heldBytes) continue;
+    if (!isMeant(socket)) continue;
+    if (found.length === count) found.pop();
+    let at = found.length;
+    while (at > 0 && (found[at - 1] as { heldBytes: number }).heldBytes < heldBytes) at -= 1;
+    found.splice(at, 0, { socket, heldBytes });
+  }
+  return found.map(({ socket }) => socket);
+}
