@@ -28,7 +28,7 @@ export const CLOSED_HERE = 'ERR_GODWIT_CARRIER_CLOSED';
 
 /** Whom a carrier tells what happens to it. */
 export interface CarrierHandlers {
-  /** Bytes as they came; the receiver may keep them. */
+  /** Bytes as they came. The receiver may keep them, unless the carrier only lends them: `Carrier.lendsChunks`. */
   onData(chunk: Uint8Array): void;
   /** What `write` took has been passed on: write again. May also come without a `write` that answered false. */
   onDrain(): void;
@@ -57,6 +57,8 @@ export interface Carrier {
   readonly tls: TLSSocket | undefined;
   /** Bytes that `write` took and the pipe has not. */
   readonly bytesQueued: number;
+  /** A chunk is valid until `onData` returns, and no longer: its memory takes the next bytes that come. */
+  readonly lendsChunks: boolean;
 
   /**
    * Begins reading. Bytes, and an end, that came before are kept until then. A later call hands the carrier over to

@@ -38,7 +38,8 @@ class End {
   start(): this {
     this.carrier.start({
       onData: (chunk) => {
-        this.chunks.push(chunk);
+        // Whether they are lent or given: what is read later must be what came.
+        this.chunks.push(this.carrier.lendsChunks ? new Uint8Array(chunk) : chunk);
         this.events.emit('change');
       },
       onDrain: () => {
@@ -380,6 +381,32 @@ describe('the TCP transport', () => {
     t.after(() => client.destroy());
     (await accepted.promise).write([bytesOf('hello')]);
     assert.equal(String((await once(client, 'data'))[0]), 'hello');
+  });
+
+  test('lends what a dialled socket reads: two of them read into the same memory', async (t) => {
+    const world = await createWorld(t, new TcpTransport());
+    const [one, one2] = await world.pair();
+    const [other, other2] = await world.pair();
+    const lent: Uint8Array[] = [];
+    for (const { carrier } of [one, other])
+      carrier.start({
+        onData: (chunk) => {
+          lent.push(chunk);
+          one.events.emit('change');
+        },
+        onDrain: () => undefined,
+        onClose: () => undefined,
+      });
+    assert.deepEqual(
+      [one, one2, other, other2].map(({ carrier }) => carrier.lendsChunks),
+      [true, false, true, false],
+    );
+    one2.carrier.write([Buffer.from('first')]);
+    await one.until(() => lent.length === 1);
+    assert.equal(Buffer.from(lent[0] ?? []).toString(), 'first');
+    other2.carrier.write([Buffer.from('other')]);
+    await one.until(() => lent.length === 2);
+    assert.equal(Buffer.from(lent[0] ?? []).toString(), 'other');
   });
 
   test('hands the raw stream out, with the bytes already read at its front', async (t) => {

@@ -64,6 +64,7 @@ export class MemoryCarrier implements Carrier {
     b.#peer = a;
   }
 
+  readonly lendsChunks = false;
   get bytesQueued(): number {
     return this.#peer.#incomingBytes;
   }

@@ -2,6 +2,7 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { unixPathOf } from './address.ts';
+import { Lender } from './lender.ts';
 import type { TLSSocket } from 'node:tls';
 import {
   ENDED_BY_PEER,
@@ -24,6 +25,14 @@ import {
   type Transport,
 } from './carrier.ts';
 
+export interface SocketCarrierOptions {
+  /** Keying material of TLS. */
+  readonly exporter?: Uint8Array | undefined;
+  readonly tls?: TLSSocket | undefined;
+  /** Of a socket that was made with its `onread`. */
+  readonly lender?: Lender | undefined;
+}
+
 /** A carrier around a connected stream socket. */
 export class SocketCarrier implements Carrier {
   readonly exporter: Uint8Array | undefined;
@@ -33,9 +42,12 @@ export class SocketCarrier implements Carrier {
   /** Why it is over, once that is known: the first cause counts. */
   #closed: CarrierClosed | undefined;
   #reported = false;
+  readonly #lender: Lender | undefined;
 
-  constructor(socket: net.Socket, exporter?: Uint8Array, tls?: TLSSocket) {
+  constructor(socket: net.Socket, { exporter, tls, lender }: SocketCarrierOptions = {}) {
     this.#socket = socket;
+    this.#lender = lender;
+    if (lender !== undefined) socket.pause();
     this.exporter = exporter;
     this.tls = tls;
     socket.on('error', this.#onError);
@@ -60,6 +72,9 @@ export class SocketCarrier implements Carrier {
   get bytesQueued(): number {
     return this.#socket.writableLength;
   }
+  get lendsChunks(): boolean {
+    return this.#lender !== undefined;
+  }
 
   start(handlers: CarrierHandlers): void {
     const isFirst = this.#handlers === undefined;
@@ -72,7 +87,8 @@ export class SocketCarrier implements Carrier {
       });
       return;
     }
-    socket.on('data', this.#onData);
+    if (this.#lender === undefined) socket.on('data', this.#onData);
+    else this.#lender.lendTo(this.#onData);
     socket.on('drain', this.#onDrain);
     socket.on('end', this.#onEnd);
     socket.resume();
@@ -208,7 +224,8 @@ export class TcpTransport implements Transport {
     }
     const where = path === undefined ? { host: address.host, port: address.port } : { path };
     const connect = { ...SOCKET_OPTIONS, ...definedIn(given), ...where };
-    const socket = new net.Socket(connect);
+    const lender = new Lender();
+    const socket = new net.Socket({ ...connect, onread: lender.onread });
     if (onStep !== undefined) tellSteps(socket, onStep);
     try {
       socket.connect(connect);
@@ -217,7 +234,7 @@ export class TcpTransport implements Transport {
       socket.destroy();
       return failLater(closedBy(error as Error), done);
     }
-    return watchDial(socket, 'connect', options, done, () => new SocketCarrier(socket));
+    return watchDial(socket, 'connect', options, done, () => new SocketCarrier(socket, { lender }));
   }
 
   listen(target: ListenTarget, handlers: ListenHandlers): Listener {

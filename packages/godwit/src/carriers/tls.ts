@@ -1,6 +1,7 @@
 /** Carriers over TLS (protocol.md §3.4): the peer is who its certificate says, and nobody on the way reads or changes a byte. */
 import net, { isIP } from 'node:net';
 import tls from 'node:tls';
+import { Lender } from './lender.ts';
 import {
   closedBy,
   type CarrierClosed,
@@ -66,11 +67,14 @@ export class TlsTransport implements Transport {
     const { client = {} } = this.#options;
     const servername = client.servername ?? (isIP(address.host) === 0 ? address.host : '');
     const session = client.session ?? this.#sessions.get(servername);
+    const lender = new Lender();
     let socket: tls.TLSSocket;
     try {
       socket = tls.connect({
         ...client,
         ...SOCKET_OPTIONS,
+        // Its types do not know it: documented of net.Socket, passed on by tls.
+        ...{ onread: lender.onread },
         ...definedIn(given),
         ...(session !== undefined && { session }),
         ...(servername !== '' && { servername }),
@@ -92,7 +96,7 @@ export class TlsTransport implements Transport {
         if (error !== undefined) this.#sessions.delete(servername);
         done(error, carrier);
       },
-      () => wrap(socket),
+      () => wrap(socket, lender),
       () => (socket.alpnProtocol === ALPN_PROTOCOL ? undefined : NO_GODWIT),
     );
   }
@@ -136,7 +140,7 @@ export class TlsTransport implements Transport {
       },
     };
     server.on('secureConnection', (socket) => front.emit('secureConnection', socket));
-    return listenOn(front, 'secureConnection', target, acceptable, wrap);
+    return listenOn(front, 'secureConnection', target, acceptable, (socket: tls.TLSSocket) => wrap(socket));
   }
 
   /** 48 bytes: the keys of TLS tickets, which servers of one cluster share so that each resumes what another began. */
@@ -202,10 +206,10 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
   server.prependListener('secureConnection', (socket) => underWay.get(nameOf(socket))?.());
 }
 
-function wrap(socket: tls.TLSSocket): SocketCarrier {
-  return new SocketCarrier(
-    socket,
-    new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)),
-    socket,
-  );
+function wrap(socket: tls.TLSSocket, lender?: Lender): SocketCarrier {
+  return new SocketCarrier(socket, {
+    exporter: new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)),
+    tls: socket,
+    lender,
+  });
 }

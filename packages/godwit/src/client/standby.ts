@@ -145,6 +145,7 @@ export class Standby {
       onData: (chunk) => {
         decoder.push(chunk);
         this.#receive(link);
+        if (carrier.lendsChunks) decoder.keep();
       },
       onDrain: () => undefined,
       onClose: () => {

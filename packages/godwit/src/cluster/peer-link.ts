@@ -65,7 +65,8 @@ export class PeerLink {
     carrier.start({
       onData: (chunk) => {
         this.#takeEarly();
-        this.#receive(chunk);
+        // The channel keeps what is not a whole record yet.
+        this.#receive(carrier.lendsChunks ? new Uint8Array(chunk) : chunk);
       },
       onDrain: () => {
         if (this.#announced && !this.#closed) events.onWritable(this);

@@ -32,6 +32,9 @@ export interface DriverHooks {
 /** From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache. */
 const SEND_NOW_BYTES = 128 * 1024;
 
+/** Largest piece of data that the application gets at once, in bytes: that of net. */
+const PIECE_BYTES = 64 * 1024;
+
 /** Parts that leave together are joined when they are no more than this, in bytes. */
 const JOIN_BYTES = 4096;
 
@@ -98,6 +101,7 @@ export class CarrierDriver {
         try {
           this.#decode(carrierId, attached);
         } finally {
+          if (carrier.lendsChunks) decoder.keep();
           this.settle();
         }
       },
@@ -216,7 +220,9 @@ export class CarrierDriver {
           if (attached.closed) this.#lose(carrierId, attached, attached.closed);
           return;
         }
-        this.#core.handleFrame(now(), carrierId, frame);
+        if (frame.frame === 'data' && attached.carrier.lendsChunks)
+          this.#handleLentData(carrierId, attached, frame.bytes);
+        else this.#core.handleFrame(now(), carrierId, frame);
       }
       if (attached.gone) this.#stalled.delete(carrierId);
     } catch (error) {
@@ -224,6 +230,15 @@ export class CarrierDriver {
       this.#stalled.delete(carrierId);
       this.#hooks.carrierError(carrierId, error);
     }
+  }
+
+  /** Data leaves the carrier's memory in pieces of the size that net reads. */
+  #handleLentData(carrierId: number, attached: Attached, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.byteLength && !attached.gone; at += PIECE_BYTES)
+      this.#core.handleFrame(now(), carrierId, {
+        frame: 'data',
+        bytes: copyOf(bytes.subarray(at, at + PIECE_BYTES)),
+      });
   }
 
   /** Synchronous cryptography is done as soon as its event is handled. */
@@ -258,6 +273,13 @@ export class CarrierDriver {
     this.#core.handleCarrierLost(now(), carrierId, closed);
     this.#hooks.carriersChanged?.();
   }
+}
+
+/** Small ones share a buffer, as node's own do. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafe(bytes.byteLength);
+  copy.set(bytes);
+  return copy;
 }
 
 /** One `write` of a copy costs a third of a `writev` of several parts, as a ping-pong of small messages shows. */

@@ -86,6 +86,7 @@ export class TappedCarrier implements Carrier {
   get exporter(): Uint8Array | undefined {
     return this.#carrier.exporter;
   }
+  readonly lendsChunks = false;
   get bytesQueued(): number {
     return this.#queuedBytes + this.#carrier.bytesQueued;
   }

@@ -517,3 +517,24 @@ describe('whatever comes in, what is held stays bounded', () => {
     assert.equal(decodeAll(decoder, [pull.subarray(-1)]).length, 1);
   });
 });
+
+test('what was lent is kept as a copy: the lender may use its memory again', () => {
+  const frames = [encodeFrame('ping', { token: 1 }), encodeFrame('ping', { token: 2 }), PING];
+  const bytes = concatBytes(frames);
+  for (let cut = 1; cut < bytes.byteLength; cut += 1) {
+    const lent = Buffer.from(bytes);
+    const decoder = carrier('server', { authenticated: true });
+    decoder.push(lent.subarray(0, cut));
+    // One frame is taken at the most, as by a caller that must wait for an answer.
+    const first = decoder.next();
+    decoder.keep();
+    const rest = lent.subarray(cut);
+    decoder.push(rest);
+    decoder.keep();
+    lent.fill(0xff);
+    const tokens: unknown[] = [];
+    for (let frame = first ?? decoder.next(); frame !== undefined; frame = decoder.next())
+      tokens.push((frame as unknown as { token: number }).token);
+    assert.deepEqual(tokens, [1, 2, 7], `cut at ${cut} of ${bytes.byteLength}`);
+  }
+});

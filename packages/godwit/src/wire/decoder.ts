@@ -116,6 +116,16 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
     }
   }
 
+  /** Takes a copy of what is not decoded yet: the chunks it is in are not ours to keep. */
+  keep(): void {
+    if (this.#at < this.#chunk.byteLength) {
+      this.#chunk = new Uint8Array(this.#chunk.subarray(this.#at)); // a Buffer's own slice would be a view
+      this.#at = 0;
+    }
+    for (let i = this.#queueAt; i < this.#queue.length; i += 1)
+      this.#queue[i] = new Uint8Array(this.#queue[i] as Uint8Array);
+  }
+
   /** The next frame, or undefined when what was pushed holds no further one. Throws `ProtocolError` (Protocol). */
   next(): F | undefined {
     if (this.#failure !== undefined) throw this.#failure;
