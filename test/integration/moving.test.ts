@@ -186,6 +186,28 @@ describe('a session that moves under load', () => {
     client.destroy();
   });
 
+  test('a move that ends on another server than the one asked for says so to who asked', async () => {
+    await using cluster = await startCluster(3, amplify);
+    const client = await open(cluster.addresses.slice(0, 1));
+    const origin = cluster.socketOf(client.sessionId);
+    // The client is on its way to s2 by the time it is asked to go to s1; and `undefined` means anywhere.
+    const [own, asked, anywhere] = await Promise.allSettled([
+      client.migrate({ to: 's2' }),
+      origin.migrate({ to: 's1' }),
+      origin.migrate(),
+    ]);
+    assert.equal(own.status === 'fulfilled' && own.value.to, 's2');
+    assert.equal(anywhere.status === 'fulfilled' && anywhere.value.to, 's2');
+    const error = asked.status === 'rejected' && (asked.reason as GodwitError);
+    assert.ok(error);
+    assert.equal(error.code, 'ERR_GODWIT_MOVED');
+    assert.match(error.message, /moved to s2/);
+    // By its address as by its name.
+    const next = cluster.socketOf(client.sessionId);
+    assert.equal((await next.migrate({ to: cluster.addresses[0] ?? '' })).to, 's0');
+    client.destroy();
+  });
+
   test('drain moves every session and takes no new ones', async () => {
     await using cluster = await startCluster(3, amplify);
     const clients = await Promise.all(Array.from({ length: 20 }, () => open(cluster.addresses.slice(0, 1))));

@@ -151,6 +151,11 @@ export class ClientDriver implements SessionPort, HubMember {
     this.#driver.schedule();
     return started ? undefined : { code: 'ERR_GODWIT_BUSY', message: 'the session is moving already' };
   }
+  isWanted(to: string | Candidate, name: string): boolean {
+    const target = this.#findServer(to);
+    const { server } = this.#session;
+    return target.name === name || (target.host === server?.host && target.port === server.port);
+  }
   configure(options: CarrierOptions): void {
     this.#settings.change(options, this.#driver.carriers);
     this.#updateReferences();

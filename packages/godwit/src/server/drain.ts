@@ -52,7 +52,8 @@ async function moveAway(
     try {
       await abortable(socket.migrate(to === undefined ? {} : { to }), timeout);
       return true;
-    } catch {
+    } catch (error) {
+      if ((error as GodwitError).code === 'ERR_GODWIT_MOVED') return true; // elsewhere, but away
       await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref()), timeout).catch(
         () => undefined,
       );

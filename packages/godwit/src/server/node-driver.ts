@@ -182,6 +182,13 @@ export class NodeDriver {
     return sent;
   }
 
+  /** Whether `to` means the server of that name. Of one that is no member only the name is known: it is believed. */
+  isCalled(to: string | Candidate, name: string): boolean {
+    const member = this.#members.find((server) => server.name === name);
+    if (typeof to === 'string') return to === name || (member !== undefined && formatAddress(member) === to);
+    return to.name === name || !member || (member.host === to.host && member.port === to.port);
+  }
+
   findServer(to: string | Candidate): Candidate {
     const matches = (server: Candidate): boolean =>
       typeof to === 'string'

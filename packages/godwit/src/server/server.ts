@@ -264,7 +264,8 @@ export class Server extends EventEmitter {
 
   /**
    * Moves a session: its client is asked to go to `to` (a member's name or address), or wherever it likes. Resolves when
-   * it has moved; rejects with ERR_GODWIT_MIGRATION_FAILED, and the session goes on here.
+   * it has moved; rejects with ERR_GODWIT_MIGRATION_FAILED, and the session goes on here; or with ERR_GODWIT_MOVED: it has
+   * left, but for another server than `to`, which the message names.
    */
   async migrate(
     session: Socket | string,

@@ -66,6 +66,9 @@ export class ServerSessionPort implements SessionPort {
   migrate(to: string | Candidate | undefined): undefined {
     this.#driver.migrate(this.#session, to);
   }
+  isWanted(to: string | Candidate, name: string): boolean {
+    return this.#driver.isCalled(to, name);
+  }
   configure(options: CarrierOptions): void {
     const carrier = this.#driver.carrierOf(this.#session);
     this.#settings.change(options, carrier === undefined ? [] : [carrier]);

@@ -6,6 +6,8 @@ import type { ServerInput } from './connect-options.ts';
 import type { SessionPort } from './port.ts';
 
 interface Waiting {
+  /** Whether a move to the server of that name is the one that was asked for. */
+  isWanted(name: string): boolean;
   resolve(report: MigrationReport): void;
   reject(error: Error): void;
 }
@@ -18,19 +20,24 @@ export class AskedMoves {
   ask(port: SessionPort | undefined, to: ServerInput | undefined): Promise<MigrationReport> {
     if (port === undefined) return Promise.reject(notConnected());
     const target = JSON.stringify(to ?? null);
+    const wanted = to === undefined || typeof to === 'string' ? to : { name: '', ...to };
     // Who asks for the move that is under way gets its outcome; who asks for another one is told so, alone.
     if (this.#waiting.length === 0 || target !== this.#target) {
-      const failure = port.migrate(to === undefined || typeof to === 'string' ? to : { name: '', ...to });
+      const failure = port.migrate(wanted);
       if (failure !== undefined) return Promise.reject(migrationFailed(failure));
       this.#target = target;
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
+      const isWanted = (name: string): boolean => wanted === undefined || port.isWanted(wanted, name);
+      this.#waiting.push({ isWanted, resolve, reject });
     });
   }
 
   moved(report: MigrationReport): void {
-    for (const waiting of this.#takeAll()) waiting.resolve(report);
+    for (const waiting of this.#takeAll()) {
+      if (waiting.isWanted(report.to)) waiting.resolve(report);
+      else waiting.reject(movedElsewhere(report));
+    }
   }
 
   failed(failure: Failure): void {
@@ -47,6 +54,10 @@ export class AskedMoves {
     this.#waiting = [];
     return all;
   }
+}
+
+function movedElsewhere({ to }: MigrationReport): GodwitError {
+  return new GodwitError('ERR_GODWIT_MOVED', `the session moved to ${to}, and not where it was asked to go`);
 }
 
 function migrationFailed(failure: Failure): GodwitError {

@@ -54,6 +54,8 @@ export interface SessionPort {
    * can't be asked to move now, if it can't.
    */
   migrate(to: string | Candidate | undefined): Failure | undefined;
+  /** Whether the session that has just moved to the server of that name is where `to`, as `migrate` takes it, wants it. */
+  isWanted(to: string | Candidate, name: string): boolean;
   /** Sets what holds for the carriers, this one and those to come. */
   configure(options: CarrierOptions): void;
   /** Of the present carrier, or as set. */

@@ -462,8 +462,8 @@ export class Socket extends TlsShaped {
 
   /**
    * Moves the session, to `to` (a server's name or address) or wherever the session thinks best. Rejects with
-   * ERR_GODWIT_MIGRATION_FAILED when it can't move, and then goes on where it was; with ERR_GODWIT_NOT_CONNECTED when
-   * there is no session.
+   * ERR_GODWIT_MIGRATION_FAILED when it can't move, and then goes on where it was; with ERR_GODWIT_MOVED when it went to
+   * another server than `to`, which the message names; with ERR_GODWIT_NOT_CONNECTED when there is no session.
    */
   migrate(options: { readonly to?: ServerInput } = {}): Promise<MigrationReport> {
     return this.#moves.ask(this.connecting ? undefined : this.#port, options.to);
