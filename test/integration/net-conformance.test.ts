@@ -366,6 +366,15 @@ for (const { name, net } of [...IMPLEMENTATIONS, PLAIN]) {
       await closeAll(server, client, accepted);
     });
 
+    test('whoever awaits the data can await the end behind it', async () => {
+      const { server, client, accepted } = await pair(net);
+      client.end('last');
+      const [chunk] = (await once(accepted, 'data')) as [Buffer];
+      await once(accepted, 'end');
+      assert.equal(chunk.toString(), 'last');
+      await closeAll(server, client);
+    });
+
     test('for await reads to the end', async () => {
       const { server, client, accepted } = await pair(net);
       client.write('one ');

@@ -129,7 +129,11 @@ describe('the packed library', () => {
           : `import entry${index} = require('${entry}');`,
       ).join('\n');
     const all = ENTRIES.map(([, names], index) => names.map((name) => `${name}: entry${index}.${name}`));
-    const use = `export const names: string[] = Object.keys({ ${all.flat().join(', ')} });
+    // Where a program expects net's types, ours fit.
+    const fit = `export const asNet: [Socket, Server, typeof connect, typeof createServer] =
+        [new entry0.Socket(), new entry0.Server(), entry0.connect, entry0.createServer];\n`;
+    const nets = `import type { Server, Socket, connect, createServer } from 'node:net';\n`;
+    const use = `${nets}${fit}export const names: string[] = Object.keys({ ${all.flat().join(', ')} });
       const check: (handler: entry1.Handler, options: entry1.CheckOptions) => Promise<entry1.CheckReport> = entry1.checkHandler;
       const handler = (socket: entry0.ServerSocket): void => {
         let count = socket.importState(Number) ?? 0;

@@ -5,9 +5,10 @@
 import { once } from 'node:events';
 import nodeNet from 'node:net';
 import godwit from 'godwit';
+import type { Net } from '../implementations.ts';
 
 const [implementation, end, event, handled] = process.argv.slice(2);
-const net = implementation === 'godwit' ? (godwit as unknown as typeof nodeNet) : nodeNet;
+const net = (implementation === 'godwit' ? godwit : nodeNet) as Net;
 
 const caught = Promise.withResolvers<undefined>();
 if (handled === 'handled')

@@ -32,7 +32,9 @@ export function readDialOptions(
 /** As the session's other carriers, but from any port: two carriers can not have the same one. */
 export function standbyDialing({ localPort: _localPort, ...options }: DialOptions): StandbyDialing {
   const values = Object.entries(options).map(([name, value]) =>
-    typeof value === 'function' || typeof value === 'object' ? [name, numberOf(value)] : [name, value],
+    typeof value === 'function' || (typeof value === 'object' && value !== null)
+      ? [name, numberOf(value)]
+      : [name, value],
   );
   return { options, key: JSON.stringify(values) };
 }

@@ -33,94 +33,94 @@ export interface ServerOptions {
    * same on all servers. Without keys the server makes one up: sessions then survive broken connections, but no other
    * server can take them over.
    */
-  readonly keys?: KeyRing | KeyInput | readonly KeyInput[];
+  readonly keys?: KeyRing | KeyInput | readonly KeyInput[] | undefined;
   /**
    * The other servers of the cluster; this one may be among them. A list, or a function or DNS name (`dns:host:port`) that
    * is asked again every ten seconds.
    */
-  readonly members?: MembersOption;
+  readonly members?: MembersOption | undefined;
   /**
    * `replay` (default): between snapshots the output is a function of the input bytes and the state. `commit`: output
    * counts only together with a snapshot, so the application need not be deterministic.
    */
-  readonly delivery?: 'replay' | 'commit';
+  readonly delivery?: 'replay' | 'commit' | undefined;
   /** Only clients that ask for this service are served, ≤ 64 bytes. Default ''. */
-  readonly service?: string;
+  readonly service?: string | undefined;
   /** Unique in the cluster, ≤ 64 bytes. Default `host:port` as advertised. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /**
    * Where clients and other servers reach this one: `'host'`, `'host:port'` or parts; the port defaults to the one that
    * is listened on. Default: the address that is listened on; for an unspecified one (`0.0.0.0`, `::`) this machine's
    * first address that is not a loopback, or `127.0.0.1` when it has none. In a cluster, better say it.
    */
-  readonly advertise?: string | { readonly host: string; readonly port?: number };
+  readonly advertise?: string | { readonly host: string; readonly port?: number | undefined } | undefined;
   /** Version of the state's schema that `exportState` writes, 0 … 2^32 − 1. Default 0. */
-  readonly schema?: number;
+  readonly schema?: number | undefined;
   /** Which versions `importState` can read. Default: only `schema`. */
-  readonly canRestore?: (schema: number) => boolean;
+  readonly canRestore?: ((schema: number) => boolean) | undefined;
   /**
    * Whether a client may begin a session here, or bring one. Asked before anything is made or fetched for it, and again for
    * each migration. Default: whoever has a valid ticket, or opens one.
    */
-  readonly authorize?: Authorize;
+  readonly authorize?: Authorize | undefined;
   /**
    * What becomes of a client that does not speak Godwit. `refuse` (default): it is closed, and 'refused' says so. `accept`:
    * the listener gets its connection as one that cannot move (`socket.migratory` is false), with every byte it has sent.
    * Over TLS it is told by its ALPN: who does not offer `godwit/1` is plain at once; protocols that plain clients may ask for
    * are named in `tls.ALPNProtocols`.
    */
-  readonly plain?: 'accept' | 'refuse';
+  readonly plain?: 'accept' | 'refuse' | undefined;
   /**
    * With `plain: 'accept'`: a client that has said nothing for so long is plain, in milliseconds: it waits for the server to
    * speak first. Default 1,000; 10 … 60,000. Less, and clients of Godwit whose first packet is lost are taken for plain.
    */
-  readonly plainAfterMs?: number;
+  readonly plainAfterMs?: number | undefined;
   /**
    * What all servers of the cluster agree on: where each session lives, and from which points it may be restored. The same
    * for all of them: `createLocalFence()` within one process. With it no server that was left behind, no old ticket and no
    * client that forks itself makes two servers believe that they have a session. Default: none.
    */
-  readonly fence?: Fence;
+  readonly fence?: Fence | undefined;
   /**
    * Where the fence does not answer within `timers.fenceTimeoutMs`: `flag` (default) goes on without it and says so
    * ('unfenced', `socket.isFenced`); `strict` refuses sessions, with "try elsewhere", and holds tickets back until it does.
    */
-  readonly fenceMode?: 'strict' | 'flag';
+  readonly fenceMode?: 'strict' | 'flag' | undefined;
   /**
    * Which tickets the fence still takes. `acknowledged` (default): the newest, or the one before it, because the newest may
    * have been lost with its server. `released`: the newest alone; then a client whose ticket was lost loses its session.
    */
-  readonly fenceFloor?: 'acknowledged' | 'released';
+  readonly fenceFloor?: 'acknowledged' | 'released' | undefined;
   /**
    * When there is too much to do: then sessions are sent to other servers, then new ones refused, then the largest end. Default
    * `overloadPolicy()`: from shares of `limits.maxMemoryBytes` and `limits.maxHalfOpen` on. 'overload' tells of every step.
    */
-  readonly overload?: OverloadPolicy;
+  readonly overload?: OverloadPolicy | undefined;
   /** Default false: a socket ends its side when the client has ended its own. */
-  readonly allowHalfOpen?: boolean;
+  readonly allowHalfOpen?: boolean | undefined;
   /** Sockets start paused. Default false. */
-  readonly pauseOnConnect?: boolean;
+  readonly pauseOnConnect?: boolean | undefined;
   /** Bytes that a socket buffers in each direction. Default 65,536. */
-  readonly highWaterMark?: number;
+  readonly highWaterMark?: number | undefined;
   /** Of the carriers. Default true. */
-  readonly noDelay?: boolean;
+  readonly noDelay?: boolean | undefined;
   /** Of the carriers. Default false. */
-  readonly keepAlive?: boolean;
+  readonly keepAlive?: boolean | undefined;
   /** Milliseconds. Default 0: the operating system's. */
-  readonly keepAliveInitialDelay?: number;
+  readonly keepAliveInitialDelay?: number | undefined;
   /** Carriers from these addresses are closed unread: of clients and of other servers. 'refused' says so. */
-  readonly blockList?: BlockList;
+  readonly blockList?: BlockList | undefined;
   /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
-  readonly limits?: Partial<ServerLimits & GateLimits & HalfOpenLimits>;
+  readonly limits?: Partial<ServerLimits & GateLimits & HalfOpenLimits> | undefined;
   /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
-  readonly timers?: Partial<ServerTimers>;
+  readonly timers?: Partial<ServerTimers> | undefined;
   /**
    * Over TLS only, with all that node's `tls.createServer` takes. With `requestCert`, a client's certificate is looked at
    * again with every attach.
    */
-  readonly tls?: ServerTlsOptions;
+  readonly tls?: ServerTlsOptions | undefined;
   /** How clients and peers reach this server, and it them. Default TCP, or TLS where `tls` says so. */
-  readonly transport?: Transport;
+  readonly transport?: Transport | undefined;
 }
 
 export interface ServerSettings {

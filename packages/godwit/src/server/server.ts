@@ -35,7 +35,9 @@ interface Running {
 
 export class Server extends EventEmitter {
   /** Connections beyond this are closed with a 'drop' event. Restored sessions are never turned away. */
-  maxConnections: number | undefined;
+  declare maxConnections: number;
+  /** @deprecated Node's types still declare it; undefined, as in Node itself. Use `getConnections`. */
+  declare connections: number;
   /** In net: whether a worker of node:cluster drops what is over `maxConnections` itself. Here it always does. */
   dropMaxConnection: boolean | undefined;
   readonly #settings: ServerSettings;

@@ -15,75 +15,75 @@ export type ServerInput = string | { readonly host: string; readonly port: numbe
 /** Options of `new Socket()`: those of net.Socket. */
 export interface SocketOptions {
   /** Default false: the socket ends its side when the peer has ended its own. */
-  readonly allowHalfOpen?: boolean;
+  readonly allowHalfOpen?: boolean | undefined;
   /** Bytes the stream buffers in each direction before it asks to wait. Default 65,536. */
-  readonly highWaterMark?: number;
+  readonly highWaterMark?: number | undefined;
   /** The same for reading alone. */
-  readonly readableHighWaterMark?: number;
+  readonly readableHighWaterMark?: number | undefined;
   /** The same for writing alone. */
-  readonly writableHighWaterMark?: number;
+  readonly writableHighWaterMark?: number | undefined;
   /** Default true, unlike net: carriers batch by themselves. */
-  readonly noDelay?: boolean;
+  readonly noDelay?: boolean | undefined;
   /** Of the carriers. Default false. */
-  readonly keepAlive?: boolean;
+  readonly keepAlive?: boolean | undefined;
   /** Milliseconds. Default 0: the operating system's. */
-  readonly keepAliveInitialDelay?: number;
+  readonly keepAliveInitialDelay?: number | undefined;
   /** Of the carriers' packets, 0 … 255. Default 0. */
-  readonly typeOfService?: number;
+  readonly typeOfService?: number | undefined;
   /** Destroys the socket when aborted. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * As in net: incoming bytes are copied into `buffer`, or into what it answers, and `callback` is told how many. No 'data'
    * then; the callback pauses by answering false.
    */
-  readonly onread?: OnReadOpts;
+  readonly onread?: OnReadOpts | undefined;
   /** As in net, for every carrier: an address on the list is never dialled, ERR_IP_BLOCKED. */
-  readonly blockList?: BlockList;
+  readonly blockList?: BlockList | undefined;
 }
 
 /** Options of `connect`. One of `port`, `path` and `servers` is required. */
 export interface ConnectOptions extends SocketOptions {
   /** 0 … 65,535, or its decimal text. */
-  readonly port?: number | string;
+  readonly port?: number | string | undefined;
   /** Default `localhost`. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** The servers to try, in order; with `port` or `path` too, that one is first. More come from the server. */
-  readonly servers?: readonly ServerInput[];
+  readonly servers?: readonly ServerInput[] | undefined;
   /** As in net: of a Unix socket (on Windows, a named pipe). `port` and `host` are not looked at then. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** As in net, for every carrier. */
-  readonly localAddress?: string;
+  readonly localAddress?: string | undefined;
   /** As in net, for every carrier; two carriers at once cannot have it. */
-  readonly localPort?: number;
+  readonly localPort?: number | undefined;
   /** As in net: 4, 6, or 0 for both. Default 0. */
-  readonly family?: number;
+  readonly family?: number | undefined;
   /** As in net: of `dns.lookup`. */
-  readonly hints?: number;
+  readonly hints?: number | undefined;
   /** As in net. Default node's `dns.lookup`. */
-  readonly lookup?: LookupFunction;
+  readonly lookup?: LookupFunction | undefined;
   /** As in net, for every carrier: of a host with several addresses one after the other is tried. Default node's. */
-  readonly autoSelectFamily?: boolean;
+  readonly autoSelectFamily?: boolean | undefined;
   /** As in net, in milliseconds. Default node's. */
-  readonly autoSelectFamilyAttemptTimeout?: number;
+  readonly autoSelectFamilyAttemptTimeout?: number | undefined;
   /** As `setTimeout` after creation, in milliseconds. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** The service to ask for, ≤ 64 bytes. Default ''. */
-  readonly service?: string;
+  readonly service?: string | undefined;
   /** When to give up without any server, in milliseconds. Default 10,000. Range 100 … 3,600,000. */
-  readonly giveUpTimeoutMs?: number;
+  readonly giveUpTimeoutMs?: number | undefined;
   /** Keeps idle carriers to other servers ready. Default true. */
-  readonly standby?: boolean;
+  readonly standby?: boolean | undefined;
   /** Standby carriers of one session, at most. Default 2. Range 0 … 8. */
-  readonly maxStandbys?: number;
+  readonly maxStandbys?: number | undefined;
   /** Makes what decides that the server is no good, anew for each session. Default: carrier errors and stalls. */
-  readonly detectors?: () => readonly Detector[];
+  readonly detectors?: (() => readonly Detector[]) | undefined;
   /**
    * Over TLS: true, or all that node's `tls.connect` takes but addresses. Sessions that are given the same object share
    * standby carriers and TLS sessions. Default false.
    */
-  readonly tls?: boolean | ConnectionOptions;
+  readonly tls?: boolean | ConnectionOptions | undefined;
   /** How to reach servers. Default TCP, or TLS where `tls` says so. */
-  readonly transport?: Transport;
+  readonly transport?: Transport | undefined;
 }
 
 /** What a session is opened with. */

@@ -13,8 +13,10 @@ export class Inbound {
   readonly #stream: InboundStream;
   /** Set: bytes go there and not into the stream. */
   readonly #userBuffer: UserBuffer | undefined;
-  /** What did not fit into the application's buffer. */
-  #rest: Uint8Array | undefined;
+  /** What was read from the session and could not be handed out at once. */
+  #rest: Uint8Array | 'end' | undefined;
+  /** Bytes were handed out in this turn. */
+  #hasHandedOut = false;
   #port: SessionPort | undefined;
   #wanted = false;
   #pumping = false;
@@ -59,6 +61,7 @@ export class Inbound {
     if (this.#pumping) return;
     this.#pumping = true;
     let isDone = false;
+    this.#hasHandedOut = false;
     try {
       while (this.#feedPiece());
       isDone = true;
@@ -94,6 +97,13 @@ export class Inbound {
     const piece = this.#rest ?? port.read();
     if (piece === undefined) return false;
     if (piece === 'end') {
+      if (this.#hasHandedOut) {
+        // As with net, whoever awaits the last 'data' has time to await 'end' behind it.
+        this.#rest = 'end';
+        setImmediate(() => this.pump());
+        return false;
+      }
+      this.#rest = undefined;
       this.#wanted = false;
       stream.push(null);
       // Lets 'end' be emitted though nobody reads, as net does: there is nothing left to read.
@@ -102,6 +112,7 @@ export class Inbound {
     }
     if (this.#userBuffer !== undefined) return this.#fill(this.#userBuffer, piece);
     // Before the push: it may run the application's consumer, which may export a snapshot.
+    this.#hasHandedOut = true;
     this.#handedOutBytes += piece.byteLength;
     // And `_read` may be called from within the push, which must not be forgotten.
     this.#wanted = false;
@@ -116,6 +127,7 @@ export class Inbound {
       return false;
     }
     this.#rest = length < piece.byteLength ? piece.subarray(length) : undefined;
+    this.#hasHandedOut = true;
     this.#handedOutBytes += length;
     if (!userBuffer.tell(length)) this.#wanted = false;
     return true;

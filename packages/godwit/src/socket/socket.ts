@@ -44,9 +44,9 @@ export class Socket extends TlsShaped {
   /** From `connect()` to 'connect'. */
   connecting = false;
   /** What `setTimeout` was given, in milliseconds; undefined before. */
-  timeout: number | undefined;
+  declare timeout?: number;
   /** `address:port` of each attempt, where the host has several addresses; undefined otherwise. Until 'connect'. */
-  autoSelectFamilyAttemptedAddresses: string[] | undefined;
+  declare autoSelectFamilyAttemptedAddresses: string[];
   /** The server that accepted the connection; null at the client's end. */
   server: unknown = null;
   #port: SessionPort | undefined;
@@ -158,7 +158,8 @@ export class Socket extends TlsShaped {
     this.emit(step.event, ...step.args);
     if (step.event !== 'connectionAttempt' || !step.isOneOfSeveral) return;
     const [address, port] = step.args;
-    (this.autoSelectFamilyAttemptedAddresses ??= []).push(`${address}:${port}`);
+    const attempted = this.autoSelectFamilyAttemptedAddresses as string[] | undefined;
+    this.autoSelectFamilyAttemptedAddresses = [...(attempted ?? []), `${address}:${port}`];
   }
 
   #onConnected(addresses: Addresses): void {
@@ -225,7 +226,7 @@ export class Socket extends TlsShaped {
     this.#outbound = new Outbound();
     this.#addresses = {};
     this.#resetting = false;
-    this.autoSelectFamilyAttemptedAddresses = undefined;
+    Reflect.deleteProperty(this, 'autoSelectFamilyAttemptedAddresses');
   }
 
   // --- The stream -----------------------------------------------------------------------------------------------
@@ -419,8 +420,9 @@ export class Socket extends TlsShaped {
     return this.destroyed ? this.#outbound.fedBytes : this.#outbound.completedBytes + this.writableLength;
   }
   /** Bytes waiting in the socket. Deprecated in net too: use `writableLength`. */
-  get bufferSize(): number | undefined {
-    return this.#port === undefined ? undefined : this.writableLength;
+  get bufferSize(): number {
+    // net's types do not tell either that it is undefined without a connection.
+    return (this.#port === undefined ? undefined : this.writableLength) as number;
   }
   /** True until 'connect', and after the end. */
   get pending(): boolean {
