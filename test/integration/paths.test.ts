@@ -147,7 +147,7 @@ describe('sessions on Unix sockets', () => {
       }).listen(path),
     );
     await Promise.all(servers.map((server) => once(server, 'listening')));
-    const client = connect({ path: paths[0] as string });
+    const client = connect({ path: paths[0] });
     client.setEncoding('utf8');
     await once(client, 'connect');
     const seen: unknown[] = [];

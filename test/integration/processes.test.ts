@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { KeyRing, connect, createServer } from 'godwit';
 import { count, nextLine, start, startCounters } from './counters.ts';
 import { freePorts } from './free-ports.ts';
-import { closeAll, listen, type Net } from './implementations.ts';
+import { closeAll, listen } from './implementations.ts';
 
 describe('a client process ends by itself', () => {
   for (const task of ['end', 'destroy', 'unref']) {
@@ -25,14 +25,14 @@ describe('a client process ends by itself', () => {
       assert.ok(performance.now() - doneMs < 5_000);
       for (const server of servers) {
         server.closeAllConnections();
-        await closeAll(server as unknown as InstanceType<Net['Server']>);
+        await closeAll(server);
       }
     });
   }
 
   test('an idle connection keeps it alive, as with net', async () => {
     const server = createServer((socket) => socket.resume());
-    const port = await listen(server as unknown as InstanceType<Net['Server']>);
+    const port = await listen(server);
     const child = start('children/client.ts', 'idle', String(port));
     const exit = once(child, 'exit');
     // Without anything else to do, a process that nothing keeps alive would be gone before the answer comes.
@@ -41,7 +41,7 @@ describe('a client process ends by itself', () => {
     assert.equal(await nextLine(child), 'still there?');
     for (const socket of server.sessions) socket.end();
     assert.equal((await exit)[0], 0);
-    await closeAll(server as unknown as InstanceType<Net['Server']>);
+    await closeAll(server);
   });
 
   test('when nobody listens it fails like net, within two seconds', async () => {

@@ -110,8 +110,8 @@ export const optionRows: Record<string, Check> = {
     return [accepted.remoteAddress, refused('localAddress', 'here', '', null)(world)];
   },
   'option of connect: localPort': refused('localPort', '1', 0, null, true),
-  'option of connect: hints': async (world) => await askedOfResolver(world, { hints: 32 }),
-  'option of connect: family': async (world) => await askedOfResolver(world, { family: 6 }),
+  'option of connect: hints': async (world) => askedOfResolver(world, { hints: 32 }),
+  'option of connect: family': async (world) => askedOfResolver(world, { family: 6 }),
   'option of connect: lookup': async (world) => [
     await askedOfResolver(world, {}),
     refused('lookup', 5, null, 'x')(world),
@@ -268,13 +268,13 @@ export const optionRows: Record<string, Check> = {
 
   // --- setKeepAlive() ---
   ...Object.fromEntries(
-    [
-      ['enable', { enable: true }],
-      ['initialDelay', { enable: true, initialDelay: 3_000 }],
-      ['interval', { enable: true, interval: 4_000 }],
-      ['count', { enable: true, count: 5 }],
-    ].map(([name, options]): [string, Check] => [
-      `option of setKeepAlive: ${String(name)}`,
+    Object.entries({
+      enable: { enable: true },
+      initialDelay: { enable: true, initialDelay: 3_000 },
+      interval: { enable: true, interval: 4_000 },
+      count: { enable: true, count: 5 },
+    }).map(([name, options]): [string, Check] => [
+      `option of setKeepAlive: ${name}`,
       async (world) => {
         const { client } = await world.pair();
         return handleCalls('setKeepAlive', () =>

@@ -28,7 +28,7 @@ export class World implements AsyncDisposable {
 
   constructor(net: typeof nodeNet | typeof godwit) {
     this.net = net as unknown as Net;
-    this.exports = net as unknown as Readonly<Record<string, unknown>>;
+    this.exports = net;
   }
 
   socket(options?: Options): nodeNet.Socket {

@@ -17,6 +17,8 @@ export class Inbound {
   #rest: Uint8Array | 'end' | undefined;
   /** Bytes were handed out in this turn. */
   #hasHandedOut = false;
+  /** The end comes in the turn after the last bytes, whoever asks for it in this one. */
+  #endWaits = false;
   #port: SessionPort | undefined;
   #wanted = false;
   #pumping = false;
@@ -93,14 +95,19 @@ export class Inbound {
   #feedPiece(): boolean {
     const port = this.#port;
     const stream = this.#stream;
-    if (!this.#wanted || port === undefined || port.isFrozen || stream.destroyed) return false;
+    if (this.#endWaits || !this.#wanted || port === undefined || port.isFrozen || stream.destroyed)
+      return false;
     const piece = this.#rest ?? port.read();
     if (piece === undefined) return false;
     if (piece === 'end') {
       if (this.#hasHandedOut) {
         // As with net, whoever awaits the last 'data' has time to await 'end' behind it.
         this.#rest = 'end';
-        setImmediate(() => this.pump());
+        this.#endWaits = true;
+        setImmediate(() => {
+          this.#endWaits = false;
+          this.pump();
+        });
         return false;
       }
       this.#rest = undefined;
