@@ -117,6 +117,10 @@ export class PlainPort implements SessionPort {
     this.#carrier.destroy();
   }
 
+  /** It never moves. */
+  isWanted(): boolean {
+    return false;
+  }
   migrate(): Failure {
     return NOT_MIGRATORY;
   }
