@@ -1,7 +1,7 @@
 /** What net does with options it has no use for, and with writes that come too late. */
 import { BlockList } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { KeepAlive } from '../carriers/carrier.ts';
+import type { DialStep, KeepAlive } from '../carriers/carrier.ts';
 import { GodwitError, argumentError } from '../errors.ts';
 import { checkInteger, checkNumber, wrongType } from './argument-checks.ts';
 import type { SocketOptions } from './connect-options.ts';
@@ -64,7 +64,6 @@ export function keepAliveOf(
   return { enable: Boolean(enable), initialDelayMs, intervalMs: interval, count };
 }
 
-/** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */
 /**
  * Default of `writableHighWaterMark`, in bytes: four times what net has. The session takes writes as they come, so the
  * stream itself holds that much only while the session has no room; a writer of 64 KiB pieces, on the other hand, need
@@ -72,6 +71,7 @@ export function keepAliveOf(
  */
 const WRITABLE_HIGH_WATER_BYTES = 256 * 1024;
 
+/** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */
 export function streamOptions(options: SocketOptions): object {
   const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
   const given = {
@@ -103,4 +103,11 @@ export function writeAfterEnd(this: Duplex, _chunk: unknown, ...rest: unknown[])
   if (callback !== undefined) process.nextTick(callback, error);
   this.destroy(error);
   return false;
+}
+
+/** The list of addresses tried is there only where there are several. */
+export function noteAttempt(socket: { autoSelectFamilyAttemptedAddresses?: string[] }, step: DialStep): void {
+  if (step.event !== 'connectionAttempt' || !step.isOneOfSeveral) return;
+  const [address, port] = step.args;
+  (socket.autoSelectFamilyAttemptedAddresses ??= []).push(`${address}:${port}`);
 }

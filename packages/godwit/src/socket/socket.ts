@@ -24,9 +24,10 @@ import {
   connectedAlready,
   keepAliveOf,
   notConnected,
+  noteAttempt,
   streamOptions,
-  writeAfterEnd,
   type KeepAliveInput,
+  writeAfterEnd,
 } from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
 import { eventsOf, listenWhile } from './port-listeners.ts';
@@ -156,10 +157,7 @@ export class Socket extends TlsShaped {
   #onDialStep(step: DialStep): void {
     this.#idleTimer.refresh();
     this.emit(step.event, ...step.args);
-    if (step.event !== 'connectionAttempt' || !step.isOneOfSeveral) return;
-    const [address, port] = step.args;
-    const attempted = this.autoSelectFamilyAttemptedAddresses as string[] | undefined;
-    this.autoSelectFamilyAttemptedAddresses = [...(attempted ?? []), `${address}:${port}`];
+    noteAttempt(this, step);
   }
 
   #onConnected(addresses: Addresses): void {
