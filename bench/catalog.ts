@@ -5,6 +5,7 @@ import { connect } from './figures/connect.ts';
 import { drain } from './figures/drain.ts';
 import { http } from './figures/http.ts';
 import { memory } from './figures/memory.ts';
+import { refusals } from './figures/refusals.ts';
 import { scale } from './figures/scale.ts';
 import { bulkDown, bulkUp, small, snapshots } from './figures/streams.ts';
 import { tiny } from './figures/tiny.ts';
@@ -29,4 +30,5 @@ export const CATALOG: Readonly<Record<BenchmarkName, Benchmark>> = {
   crashBlackout,
   drain,
   scale,
+  refusals,
 };

@@ -30,6 +30,7 @@ export const LIMITS = {
   crashBlackout: notYet(lower(1.5, 1.1), 50),
   drain: notYet(higher(0.4, 0.8), 0.01),
   scale: notYet(lower(1.2, 1.2), 6),
+  refusals: lower(0.9, 0.4),
 } as const satisfies Readonly<Record<string, Limit>>;
 
 function higher(reach: number, aim: number): Limit {

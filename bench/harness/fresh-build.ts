@@ -21,6 +21,11 @@ export async function ensureBuilt(log: (line: string) => void): Promise<void> {
     log('building packages/godwit');
     execFileSync(process.execPath, [join(ROOT, 'scripts/build.ts')], { stdio: ['ignore', 2, 2] });
   }
+  await compilePrograms();
+}
+
+/** Compiles the programs alone. What they import of Godwit is the built package, or its sources by node's `--conditions`. */
+export async function compilePrograms(): Promise<void> {
   const entryPoints = globSync(PROGRAMS, { cwd: ROOT }).filter((path) => !path.endsWith('.test.ts'));
   await build({
     entryPoints,

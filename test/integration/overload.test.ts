@@ -1,5 +1,6 @@
 /** A server that has too much to do: sessions go elsewhere first, then new ones do, then the largest; and none loses a byte. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test, type TestContext } from 'node:test';
@@ -16,6 +17,7 @@ import {
   type ServerSocket,
   type Socket,
 } from 'godwit';
+import { Role, encodeFrame, encodePreface } from '../../packages/godwit/src/wire/index.ts';
 import { startCluster, type Cluster } from './cluster.ts';
 
 /** Answers each byte with its complement. Its state is empty: all it needs is the input. */
@@ -26,6 +28,7 @@ function complement(socket: ServerSocket): void {
   socket.on('end', () => socket.end());
 }
 
+const MIB = 1024 * 1024;
 const CHUNK_BYTES = 4096;
 
 /** Sends so many chunks at a pace and checks every byte of the answer; resolves with how often the session has moved. */
@@ -55,13 +58,13 @@ async function open(servers: readonly (string | undefined)[]): Promise<Socket> {
   return socket;
 }
 
-/** Peers that connect, `perTurn` every few milliseconds, and say nothing; those that are closed are replaced by others. */
+/** Peers that connect, `perTurn` every few milliseconds, and say no more than `first`, if that. */
 class Flood {
   readonly #sockets = new Set<net.Socket>();
   readonly #timer: NodeJS.Timeout;
   begun = 0;
 
-  constructor(t: TestContext, address: string, perTurn: number) {
+  constructor(t: TestContext, address: string, perTurn: number, first?: () => Uint8Array) {
     const [host, port] = address.split(':') as [string, string];
     this.#timer = setInterval(() => {
       for (let count = 0; count < perTurn; count += 1) {
@@ -69,6 +72,7 @@ class Flood {
         this.begun += 1;
         this.#sockets.add(socket);
         socket.on('error', () => undefined).resume();
+        if (first !== undefined) socket.write(first());
         socket.on('close', () => this.#sockets.delete(socket));
       }
     }, 5);
@@ -118,6 +122,41 @@ test('under a flood of connections a server sends its sessions elsewhere before 
   assert.ok(movedBeforeRefusal > 0, 'sessions had moved before anybody was refused');
   assert.ok(flood.begun > FLOODED.maxHalfOpen, `${flood.begun} connections are no flood`);
   assert.ok(others.every(({ stats }) => stats.restored > 0));
+});
+
+/** A share that all of a flood have in common: it costs the attacker nothing. */
+const KEY_SHARE = generateKeyPairSync('x25519')
+  .publicKey.export({ format: 'der', type: 'spki' })
+  .subarray(-32);
+
+test('under a flood of OPENs, too, sessions that live leave before anybody is refused, and none loses a byte', async (t) => {
+  await using cluster = await startCluster(2, complement, { limits: { maxMemoryBytes: 4 * MIB } });
+  const [flooded] = cluster.servers;
+  const { order } = watch(flooded);
+  const sockets = await Promise.all(Array.from({ length: 12 }, () => open([cluster.addresses[0]])));
+  const exchanges = sockets.map((socket) => exchange(socket, 40, 50));
+  const flood = new Flood(t, cluster.addresses[0] as string, 4, () =>
+    Buffer.concat([
+      encodePreface(Role.Client),
+      encodeFrame('open', {
+        sessionId: randomBytes(16),
+        epoch: 1,
+        service: '',
+        keyShare: KEY_SHARE,
+        nonce: randomBytes(16),
+        credit: 65_536,
+        retainLimitBytes: 65_536,
+        maxBodyBytes: 65_536,
+        features: 0,
+      }),
+    ]),
+  );
+  while (!order.includes('ERR_GODWIT_BUSY')) await new Promise((resolve) => setTimeout(resolve, 10));
+  const moves = await Promise.all(exchanges);
+  flood.stop();
+  assert.ok(moves.every((count) => count >= 1));
+  assert.equal(flooded?.stats.shed, sockets.length);
+  assert.ok(order.indexOf('shed') < order.indexOf('ERR_GODWIT_BUSY'));
 });
 
 test('a flooded server without others goes on with the sessions it has, refuses new ones, and takes some again later', async (t) => {
@@ -183,8 +222,6 @@ function writer(socket: ServerSocket): void {
   socket.on('error', () => undefined);
   socket.on('data', (chunk: Buffer) => socket.write(Buffer.alloc(Number(chunk), 1)));
 }
-
-const MIB = 1024 * 1024;
 
 test('a server that has more in memory than it may ends the sessions that hold most, with a code at both ends, and no others', async () => {
   await using cluster = await startCluster(1, writer, {

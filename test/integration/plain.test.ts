@@ -15,6 +15,7 @@ import {
   connect,
   createServer,
   type AuthorizationRequest,
+  type OverloadPolicy,
   type Refusal,
   type Server,
   type ServerOptions,
@@ -288,6 +289,18 @@ describe('a server that serves plain clients', () => {
     unwanted.write('x');
     assert.equal(await text(unwanted), '');
     assert.equal((await refused)[0].code, 'ERR_GODWIT_DENIED');
+  });
+
+  test('refuses them while it has too much to do', async () => {
+    const policy: OverloadPolicy = { measuresEventLoop: false, judge: () => 'refuse' };
+    await using server = await start({ plainAfterMs: NEVER_MS, overload: policy }, () =>
+      assert.fail('a connection'),
+    );
+    const refused = once(server, 'refused') as Promise<[Refusal]>;
+    const client = plainClient(server);
+    client.write('x');
+    assert.equal(await text(client), '');
+    assert.equal((await refused)[0].code, 'ERR_GODWIT_BUSY');
   });
 
   test('is gone with them when it is killed, and turns them away when it has enough', async () => {

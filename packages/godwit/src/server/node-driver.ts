@@ -112,6 +112,10 @@ export class NodeDriver {
     return [...this.#entries.values()].map(({ socket }) => socket);
   }
 
+  get isFull(): boolean {
+    return this.#node.isFull;
+  }
+
   get sessionCount(): number {
     return this.#entries.size;
   }

@@ -119,7 +119,8 @@ export class Overload {
     const room = MOVES_AT_ONCE - this.#moving;
     if (members.length === 0 || room <= 0) return;
     const time = now();
-    const mayBeAsked = (socket: ServerSocket): boolean => (this.#askAgainAt.get(socket) ?? 0) <= time;
+    const mayBeAsked = (socket: ServerSocket): boolean =>
+      socket.isEstablished && (this.#askAgainAt.get(socket) ?? 0) <= time;
     for (const socket of largest(this.#host.sessions(), room, mayBeAsked)) {
       const to = members[this.#nextMember++ % members.length] as string;
       this.#askAgainAt.set(socket, Infinity);

@@ -7,7 +7,7 @@ import type { ServerSettings } from './server-options.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 
 export interface PlainHooks {
-  node(): { readonly address: Candidate; readonly isDraining: boolean };
+  node(): { readonly address: Candidate; readonly isDraining: boolean; readonly isFull: boolean };
   createSocket(source: ServerSocketSource): ServerSocket;
   announce(socket: ServerSocket): void;
   refused(carrier: Carrier, failure: Failure): void;
@@ -35,6 +35,10 @@ export class PlainConnections {
     const node = this.#hooks.node();
     if (node.isDraining) {
       this.#refuse(carrier, { code: 'ERR_GODWIT_DRAINING', message: 'this server is draining' });
+      return;
+    }
+    if (node.isFull) {
+      this.#refuse(carrier, { code: 'ERR_GODWIT_BUSY', message: 'this server has too much to do' });
       return;
     }
     // Unread until the application has said that it wants it.

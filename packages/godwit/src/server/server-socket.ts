@@ -171,6 +171,11 @@ export class ServerSocket extends Socket {
     return this.#session?.heldBytes ?? 0;
   }
 
+  /** @internal Whether its client has ever answered, and so may answer a TRIGGER. */
+  get isEstablished(): boolean {
+    return this.#session?.isEstablished ?? false;
+  }
+
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
 
   /** As in net; from now on `exportState` needs `bytesConsumed`. */

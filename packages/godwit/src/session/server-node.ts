@@ -214,6 +214,9 @@ export class ServerNode {
   get heldBytes(): number {
     return this.#memory.totalBytes;
   }
+  get isFull(): boolean {
+    return this.#live.full;
+  }
   get isDraining(): boolean {
     return this.#live.draining;
   }

@@ -1,0 +1,77 @@
+/** A process that somebody tries something on, again and again: it tells what that cost it. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { PerformanceObserver } from 'node:perf_hooks';
+import tls from 'node:tls';
+import { connect, createServer } from 'godwit';
+import { fail, runProgram } from '../harness/program.ts';
+import { CERTIFICATE, KEY } from './tls-files.ts';
+
+export type RefusalVictimConfig =
+  | { readonly role: 'godwit' }
+  /** A server of node:tls, with a key of ECDSA, the cheapest there is. */
+  | { readonly role: 'tls' }
+  /** A client of Godwit at the attacker's server. */
+  | { readonly role: 'client'; readonly port: number };
+
+export interface Cost {
+  readonly cpuMs: number;
+  /** On the heap of JavaScript and in its buffers. Undefined when memory was collected meanwhile. */
+  readonly allocatedBytes: number | undefined;
+}
+
+await runProgram(async (config: RefusalVictimConfig) => {
+  let collections = 0;
+  new PerformanceObserver((list) => (collections += list.getEntries().length)).observe({
+    entryTypes: ['gc'],
+  });
+  const now = (): { cpuMs: number; bytes: number } => {
+    const { user, system } = process.cpuUsage();
+    const { heapUsed, external } = process.memoryUsage();
+    return { cpuMs: (user + system) / 1000, bytes: heapUsed + external };
+  };
+  let [start, collectionsAtStart] = [now(), 0];
+  return {
+    ready: config.role === 'client' ? await beClient(config.port) : await listen(config.role),
+    calls: {
+      begin: async () => {
+        (globalThis as { gc?: () => void }).gc?.();
+        // What the observer tells of that collection comes later.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        collectionsAtStart = collections;
+        start = now();
+        return null;
+      },
+      end: async (): Promise<Cost> => {
+        const end = now();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return {
+          cpuMs: end.cpuMs - start.cpuMs,
+          allocatedBytes: collections === collectionsAtStart ? end.bytes - start.bytes : undefined,
+        };
+      },
+    },
+  };
+});
+
+async function listen(role: 'godwit' | 'tls'): Promise<number> {
+  const server =
+    role === 'tls'
+      ? tls.createServer({ cert: CERTIFICATE, key: KEY })
+      : // What limits refuse costs less than what is looked at.
+        createServer({ limits: { maxMigratesPerSecond: 0 } }, (socket) =>
+          socket.on('error', () => undefined),
+        );
+  server.on('error', fail);
+  server.on('tlsClientError', () => undefined);
+  server.listen({ port: 0, host: '127.0.0.1', backlog: 1_024 });
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+async function beClient(port: number): Promise<number> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', fail).on('data', () => socket.write('handled'));
+  await once(socket, 'connect');
+  return port;
+}
