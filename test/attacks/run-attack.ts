@@ -8,7 +8,7 @@ import { Scene } from './scene.ts';
 const TIME_LIMIT_MS = 10_000;
 
 export async function runAttack(attack: Attack, isDefended: boolean): Promise<Outcome> {
-  const library = isDefended || !attack.edits ? godwit : await patchedLibrary(attack.edits);
+  const library = isDefended || !attack.edits ? godwit : await patchedLibrary(attack.name, attack.edits);
   await using scene = new Scene(library, isDefended);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

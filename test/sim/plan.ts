@@ -10,6 +10,7 @@ import {
 import { Delivery, INITIAL_CREDIT_BYTES } from '../../packages/godwit/src/wire/index.ts';
 import { Draw } from './draw.ts';
 import { drawFaults, type FaultPlan } from './fault-plan.ts';
+import { drawFence, type FencePlan } from './fence-plan.ts';
 import { drawScript, type Script } from './script.ts';
 import type { ApplicationPlan, ExportHabit } from './server-application.ts';
 
@@ -72,6 +73,8 @@ export interface Plan {
   readonly delivery: Delivery;
   /** Proofs and seals are those of node:crypto; else checksums, which take a fraction of the time. */
   readonly hasRealCrypto: boolean;
+  /** One for all servers; undefined where there is none. */
+  readonly fence?: FencePlan | undefined;
   readonly network: NetworkPlan;
   readonly servers: readonly ServerPlan[];
   readonly clients: readonly ClientPlan[];
@@ -105,7 +108,19 @@ export function drawPlan(seed: number): Plan {
     latencyMs: network.latencyMs,
   });
   const hasRealCrypto = draw.chance(0.03);
-  return { seed, delivery, hasRealCrypto, network, servers, clients, faults, healsAtMs: endMs, isPatient };
+  const fence = drawFence(seed, { names, endMs });
+  return {
+    seed,
+    delivery,
+    hasRealCrypto,
+    fence,
+    network,
+    servers,
+    clients,
+    faults,
+    healsAtMs: endMs,
+    isPatient,
+  };
 }
 
 function drawNetwork(draw: Draw): NetworkPlan {

@@ -21,6 +21,7 @@ import { FRAME_ROWS, Coverage, TRANSITION_ROWS, countTransitions, type CoverageC
 import { Draw } from './draw.ts';
 import { FAULT_KINDS } from './fault-plan.ts';
 import { Faults } from './faults.ts';
+import { FenceChecks } from './fence-checks.ts';
 import { FrameWalker, walkPeerFrames } from './frame-walker.ts';
 import { History } from './history.ts';
 import type { ClientPlan, Plan, ServerPlan } from './plan.ts';
@@ -66,6 +67,8 @@ export class Simulation {
   readonly observers = new Observers();
   readonly #attachChecks: AttachChecks;
   readonly faults: Faults;
+  /** Undefined where there is no fence. */
+  readonly fence: FenceChecks | undefined;
   readonly steps: Steps;
   readonly clocks = new Map<string, SkewedClock>();
   readonly narrate: Narrator | undefined;
@@ -131,6 +134,7 @@ export class Simulation {
     this.observers.add(this.#observer());
     this.observers.add(this.#attachChecks);
     this.faults = new Faults(this);
+    this.fence = plan.fence && new FenceChecks(this, plan.fence);
     this.steps = new Steps(this);
     for (const server of plan.servers) this.#declare(server);
   }
@@ -214,6 +218,8 @@ export class Simulation {
       app: this.#applications(draw),
       limits: plan.limits,
       timers: plan.timers,
+      ...(this.fence &&
+        this.plan.fence && { fence: { config: this.plan.fence.config, store: this.fence.store } }),
       clock,
       ring,
       ...(plan.cryptoMs > 0 && { cryptoDelayMs: () => draw.between(0, plan.cryptoMs) }),
@@ -308,6 +314,10 @@ export class Simulation {
     this.coverage.count('framesReceived', frame.frame);
     this.#note(`${from} → ${to}`, frame.frame, () => describeFrame(frame));
     this.checks.frameArrives(frame, from, to, carrier);
+    if (frame.frame === 'snapshot' && this.fence) {
+      const client = this.clientNamed(to);
+      if (client) this.fence.ticketArrives(client.client.session.id, frame);
+    }
     if (frame.frame === 'trigger') {
       const client = this.clientNamed(to);
       if (client) this.faults.triggerArrives(client, frame);

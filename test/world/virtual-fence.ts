@@ -22,6 +22,9 @@ export class VirtualFence {
   readonly answers: FenceAnswer[] = [];
   readonly #timeoutMs: number;
   conditions: FenceConditions;
+  /** See what is written, and what is answered. */
+  onWrite: ((before: FenceRecord | undefined, after: FenceRecord) => void) | undefined;
+  onAnswer: ((answer: FenceAnswer) => void) | undefined;
 
   constructor(conditions: FenceConditions = {}, timeoutMs = 1000) {
     this.conditions = conditions;
@@ -49,6 +52,7 @@ export class VirtualFence {
       }
       after(scheduler, oneWayMs, () => {
         this.answers.push(answer);
+        this.onAnswer?.(answer);
         then(answer);
       });
     });
@@ -64,7 +68,10 @@ export class VirtualFence {
     const key = `${toHex(question.sessionId)} ${toHex(question.secret)}`;
     const verdict = decideFence(this.records.get(key), question);
     if (verdict.kind === 'refused') return verdict;
-    if (verdict.next) this.records.set(key, verdict.next);
+    if (verdict.next) {
+      this.onWrite?.(this.records.get(key), verdict.next);
+      this.records.set(key, verdict.next);
+    }
     return { kind: 'granted' };
   }
 }
