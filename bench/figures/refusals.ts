@@ -8,10 +8,10 @@ import type { Cost, RefusalVictimConfig } from '../programs/refusal-victim.ts';
 
 const ATTEMPTS: readonly Attempt[] = ['handshake', 'open', 'migrate', 'standby', 'trigger'];
 
-/** Tried before anything counts, so that code is compiled. */
-const WARM_UP_ATTEMPTS = 1_500;
-/** For processor time, and for memory: of that as much as fits before any is collected. */
+/** Most attempts that are timed, and of these the share that are tried before, so that code is compiled. */
 const TIMED_ATTEMPTS = 2_000;
+const WARM_UP_SHARE = 0.75;
+/** For memory: as many as fit before any is collected. */
 const COUNTED_ATTEMPTS = 512;
 
 /** Room for all that is allocated while it is counted, in MiB. */
@@ -63,16 +63,17 @@ async function measure(bench: Bench, attempt: Attempt): Promise<PerAttempt> {
   const { victim, attacker } = await startBoth(bench, attempt);
   const attack = (count: number): Promise<null> =>
     attacker.call('attack', { attempt, count } satisfies AttackOptions);
-  await attack(WARM_UP_ATTEMPTS);
+  const timedAttempts = Math.min(TIMED_ATTEMPTS, bench.scale.sessions);
+  await attack(timedAttempts * WARM_UP_SHARE);
   const costOf = async (count: number): Promise<Cost> => {
     await victim.call('begin');
     await attack(count);
     return victim.call<Cost>('end');
   };
-  const { cpuMs } = await costOf(TIMED_ATTEMPTS);
+  const { cpuMs } = await costOf(timedAttempts);
   const { allocatedBytes } = await costOf(COUNTED_ATTEMPTS);
   return {
-    cpuUs: (cpuMs * 1000) / TIMED_ATTEMPTS,
+    cpuUs: (cpuMs * 1000) / timedAttempts,
     allocatedBytes: allocatedBytes === undefined ? undefined : allocatedBytes / COUNTED_ATTEMPTS,
   };
 }

@@ -12,7 +12,7 @@ test('refusing a bogus OPEN, MIGRATE, STANDBY or TRIGGER costs less than a TLS h
   await compilePrograms();
   const bench = new Bench({
     name: 'refusals',
-    scale: { ...QUICK, pairs: 1 },
+    scale: { ...QUICK, pairs: 1, sessions: 800 },
     log: (line) => t.diagnostic(line),
     // What is tested is the sources.
     nodeOptions: () => ['--conditions=godwit-source'],

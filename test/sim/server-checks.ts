@@ -242,7 +242,9 @@ export class ServerChecks {
       (one) => one.limits.outputTailBytes ?? DEFAULT_SERVER_LIMITS.outputTailBytes,
     );
     const outputTailBytes = Math.max(...tails);
+    let heldBytes = 0;
     for (const session of server.node.sessions) {
+      heldBytes += session.heldBytes;
       const { receive, send } = session.streams;
       // A hand-over brings the log along, which needs no credit.
       this.#limit(name, 'input held', receive.heldBytes, receiveWindowBytes + inputLogBytes);
@@ -250,6 +252,11 @@ export class ServerChecks {
       this.#limit(name, 'output kept', send.retainedBytes, outputTailBytes + write);
     }
     const { population } = server.node;
+    this.#simulation.violations.expect(
+      population.heldBytes === heldBytes,
+      'limits',
+      () => `${name} counts ${population.heldBytes} bytes of memory, and its sessions hold ${heldBytes}`,
+    );
     this.#limit(name, 'sessions', population.sessions, limits.maxSessions ?? Infinity);
     this.#limit(name, 'attaches', population.attaches, limits.maxRestoring ?? Infinity);
     this.#limit(name, 'tombstones', population.tombstones, limits.maxTombstones ?? Infinity);
