@@ -69,6 +69,7 @@ export class SessionEnd {
     this.#core.applicationGone = true;
     this.#core.streams.receive.discard();
     this.#core.timers.set('linger', this.#core.now + this.#core.host.config.timers.lingerMs);
+    this.#core.touch();
     this.sendReset();
   }
 

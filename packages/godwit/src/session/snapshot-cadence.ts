@@ -141,6 +141,7 @@ export class SnapshotCadence {
     );
     if (point.state.byteLength + SEAL_OVERHEAD_BYTES > this.#core.maxBodyBytes) {
       this.#core.snapshots.refuse(point);
+      this.#core.touch();
       this.checkBlocked();
       return;
     }
