@@ -1,5 +1,6 @@
 /** All mutants: one deliberate fault each, for every invariant. */
 import { EPOCH_MUTANTS } from './epochs.ts';
+import { FENCE_MUTANTS } from './fences.ts';
 import { HANDOVER_MUTANTS } from './handover.ts';
 import { LIMIT_MUTANTS } from './limits.ts';
 import type { Mutant } from './mutant.ts';
@@ -10,6 +11,7 @@ import { WIRE_MUTANTS } from './wire.ts';
 export const MUTANTS: readonly Mutant[] = [
   ...EPOCH_MUTANTS,
   ...HANDOVER_MUTANTS,
+  ...FENCE_MUTANTS,
   ...TICKET_MUTANTS,
   ...STREAM_MUTANTS,
   ...LIMIT_MUTANTS,
