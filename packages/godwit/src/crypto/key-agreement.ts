@@ -22,6 +22,9 @@ export const PAIR_KEPT_MS = 120_000;
 /** Most pairs kept. Memory cost: about 1 KiB each. Beyond, the oldest is forgotten and its late answers fail. */
 export const MAX_PAIRS_KEPT = 64;
 
+/** Most peers of one pair whose secret is remembered. Memory cost: about 300 bytes each. */
+export const MAX_AGREED = 256;
+
 export interface KeyPair {
   readonly share: Uint8Array;
   readonly privateKey: KeyObject;
@@ -30,6 +33,8 @@ export interface KeyPair {
 interface KeptPair extends KeyPair {
   /** When its last OPEN may have been made; infinite for the pair in use. */
   retiredAt: number;
+  /** By the peer's share: a process uses one for many OPENs, and what was agreed is the same each time. */
+  readonly agreed: Map<string, Buffer>;
 }
 
 export class KeyPairs {
@@ -57,14 +62,30 @@ export class KeyPairs {
     return (this.#current as KeptPair).share;
   }
 
-  /** The private half of a share this object gave out; undefined when it was forgotten. */
-  find(share: Uint8Array): KeyObject | undefined {
-    return this.#pairs.get(textOf(share))?.privateKey;
+  /**
+   * The secret shared with a peer by a share this object gave out; undefined when that was forgotten, or the peer's share is
+   * malformed or of low order. Remembered as long as the pair serves OPENs: from the private key it could be had again anyway.
+   */
+  agree(share: Uint8Array, peerShare: Uint8Array): Buffer | undefined {
+    const pair = this.#pairs.get(textOf(share));
+    if (pair === undefined) return undefined;
+    const peer = textOf(peerShare);
+    const known = pair.agreed.get(peer);
+    if (known !== undefined) return known;
+    const shared = agree(pair.privateKey, peerShare);
+    if (shared === undefined || pair.retiredAt !== Infinity) return shared;
+    // A map is in order of insertion: who has not been there before takes the place of who came first.
+    if (pair.agreed.size >= MAX_AGREED) pair.agreed.delete(pair.agreed.keys().next().value as string);
+    pair.agreed.set(peer, shared);
+    return shared;
   }
 
   #replace(now: number): void {
-    if (this.#current !== undefined) this.#current.retiredAt = now;
-    const pair: KeptPair = { ...(this.#spare ?? createKeyPair()), retiredAt: Infinity };
+    if (this.#current !== undefined) {
+      this.#current.retiredAt = now;
+      this.#current.agreed.clear();
+    }
+    const pair: KeptPair = { ...(this.#spare ?? createKeyPair()), retiredAt: Infinity, agreed: new Map() };
     this.#spare = undefined;
     this.#current = pair;
     this.#madeAt = now;

@@ -9,6 +9,7 @@ import type { TicketHead } from '../session/ticket.ts';
 import { hkdf, hkdfExpand, hkdfExtract, hmacSha256 } from './hmac.ts';
 import {
   KeyPairs,
+  MAX_AGREED,
   MAX_PAIRS_KEPT,
   PAIR_KEPT_MS,
   PAIR_LIFETIME_MS,
@@ -322,6 +323,7 @@ describe('key agreement', () => {
   test('uses a pair for a minute or 4096 OPENs, and keeps it for answers under way', async () => {
     let now = 0;
     const pairs = new KeyPairs(() => now);
+    const peer = new KeyPairs(() => 0).share();
     const first = toHex(pairs.share());
     for (let use = 1; use < PAIR_USES; use += 1) assert.equal(toHex(pairs.share()), first);
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -331,22 +333,45 @@ describe('key agreement', () => {
     assert.equal(toHex(pairs.share()), second);
     now += 1;
     assert.notEqual(toHex(pairs.share()), second);
-    assert.ok(pairs.find(fromHex(first)));
+    assert.ok(pairs.agree(fromHex(first), peer));
     now += PAIR_KEPT_MS;
     pairs.share();
-    assert.equal(pairs.find(fromHex(first)), undefined);
-    assert.equal(pairs.find(fromHex(second)), undefined);
+    assert.equal(pairs.agree(fromHex(first), peer), undefined);
+    assert.equal(pairs.agree(fromHex(second), peer), undefined);
+  });
+
+  test('agrees once with a peer that opens many sessions, and still refuses what is malformed or of low order', () => {
+    const pairs = new KeyPairs(() => 0);
+    const others = Array.from({ length: MAX_AGREED + 1 }, () => new KeyPairs(() => 0));
+    const share = pairs.share();
+    const shared = others.map((other) => {
+      const peer = other.share();
+      const ours = pairs.agree(share, peer);
+      assert.ok(ours);
+      assert.deepEqual(other.agree(peer, share), ours);
+      return ours;
+    });
+    // The very same buffer: nothing was computed. But the first one was forgotten for the last.
+    const [first, last] = [others[0], others.at(-1)].map((other) =>
+      pairs.agree(share, other?.share() ?? share),
+    );
+    assert.equal(last, shared.at(-1));
+    assert.notEqual(first, shared[0]);
+    assert.deepEqual(first, shared[0]);
+    for (const bad of [new Uint8Array(32), new Uint8Array(31)])
+      for (let time = 0; time < 2; time += 1) assert.equal(pairs.agree(share, bad), undefined);
   });
 
   test('keeps a bounded number of pairs', () => {
     const pairs = new KeyPairs(() => 0);
+    const peer = new KeyPairs(() => 0).share();
     const shares: Uint8Array[] = [];
     for (let pair = 0; pair < MAX_PAIRS_KEPT + 2; pair += 1) {
       shares.push(pairs.share());
       for (let use = 1; use < PAIR_USES; use += 1) pairs.share();
     }
-    assert.equal(shares.filter((share) => pairs.find(share)).length, MAX_PAIRS_KEPT);
-    assert.ok(pairs.find(shares.at(-1) as Uint8Array));
+    assert.equal(shares.filter((share) => pairs.agree(share, peer)).length, MAX_PAIRS_KEPT);
+    assert.ok(pairs.agree(shares.at(-1) as Uint8Array, peer));
   });
 });
 

@@ -3,7 +3,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { concatBytes, encodeText, MAC_BYTES } from '../wire/index.ts';
 import type { CryptoOperation, CryptoRequest, CryptoResult, MacLabel } from '../session/crypto.ts';
 import { hmacSha256, hkdf } from './hmac.ts';
-import { KeyPairs, agree } from './key-agreement.ts';
+import { KeyPairs } from './key-agreement.ts';
 import type { ClusterKey, KeyRing } from './key-ring.ts';
 import { TicketSealing } from './ticket-sealing.ts';
 
@@ -51,8 +51,7 @@ export class NodeCrypto {
 
   readonly #handlers: Handlers = {
     agree: ({ ourShare, peerShare, salt, sessionId }) => {
-      const privateKey = this.#pairs.find(ourShare);
-      const shared = privateKey && agree(privateKey, peerShare);
+      const shared = this.#pairs.agree(ourShare, peerShare);
       // A copy of its own: a session keeps its secret, and must not keep a slab of node's buffer pool with it.
       return { secret: shared && new Uint8Array(hkdf(shared, salt, concatBytes([SESSION_INFO, sessionId]))) };
     },

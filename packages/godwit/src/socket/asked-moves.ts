@@ -45,8 +45,8 @@ export class AskedMoves {
   }
 
   /** The session is over. */
-  abandon(error: Error): void {
-    for (const waiting of this.#takeAll()) waiting.reject(error);
+  abandon(error: Error | null): void {
+    for (const waiting of this.#takeAll()) waiting.reject(error ?? notConnected());
   }
 
   #takeAll(): readonly Waiting[] {

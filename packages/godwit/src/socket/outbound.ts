@@ -24,8 +24,8 @@ export class Outbound {
   #forced = false;
   /** While set, callbacks wait: net calls none before 'connect'. */
   #held = true;
-  /** What writes get once the session is gone. */
-  #abandonedWith: Error | undefined;
+  /** What writes get once the session is gone: made only when there is one, since an error costs more than a write. */
+  #abandonedWith: (() => Error) | undefined;
   #stopAt: number | undefined;
   #onStop: (() => void) | undefined;
 
@@ -58,7 +58,7 @@ export class Outbound {
   /** The Writable's `_write` and `_writev`. */
   write(batch: readonly Uint8Array[], bytes: number, callback: WriteCallback): void {
     if (this.#abandonedWith !== undefined) {
-      callback(this.#abandonedWith);
+      callback(this.#abandonedWith());
       return;
     }
     this.#batch = batch;
@@ -121,7 +121,7 @@ export class Outbound {
   }
 
   /** The session is gone: nothing more is fed. Writes get the error; an end has nothing left to do. */
-  abandon(error: Error): void {
+  abandon(error: () => Error): void {
     if (this.#abandonedWith !== undefined) return;
     this.#abandonedWith = error;
     this.#port = undefined;
@@ -130,7 +130,7 @@ export class Outbound {
     const final = this.#final;
     this.#callback = undefined;
     this.#final = undefined;
-    write?.(error);
+    write?.(error());
     final?.();
   }
 

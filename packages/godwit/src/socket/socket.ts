@@ -23,7 +23,6 @@ import {
   checkTypeOfService,
   connectedAlready,
   keepAliveOf,
-  notConnected,
   noteAttempt,
   streamOptions,
   type KeepAliveInput,
@@ -206,7 +205,7 @@ export class Socket extends TlsShaped {
     try {
       this.#inbound.pump();
     } finally {
-      if (!this.writableFinished) this.#outbound.abandon(brokenPipe());
+      if (!this.writableFinished) this.#outbound.abandon(brokenPipe);
       else if (this.readableEnded) this.destroy();
     }
   }
@@ -296,8 +295,8 @@ export class Socket extends TlsShaped {
     this.#inbound.unbind();
     if (this.#resetting) port?.reset();
     else port?.destroy();
-    this.#outbound.abandon(error ?? argumentError(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
-    this.#moves.abandon(error ?? notConnected());
+    this.#outbound.abandon(() => error ?? argumentError(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
+    this.#moves.abandon(error);
     callback(error);
     // As net, which says nothing of errors where there was no connection.
     if (port === undefined) process.nextTick(() => this.emit('close'));
