@@ -48,7 +48,10 @@ export class ServerSocket extends Socket {
   readonly #session: ServerSession | undefined;
   readonly #restart: RestartPoint | undefined;
   readonly #exporter: SnapshotExporter | undefined;
-  readonly #abort = new AbortController();
+  /** Made when the application asks for its signal: most never do. */
+  #abort: AbortController | undefined;
+  /** Why the session is over, for a signal that is asked for later. */
+  #over: { readonly error: Error | undefined } | undefined;
   readonly #inputBase: number;
   /** What idempotency keys begin with. */
   #name: string | undefined;
@@ -149,6 +152,10 @@ export class ServerSocket extends Socket {
 
   /** Aborted when the session has moved away or ended; `reason` is a GodwitError. */
   get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#over !== undefined) this.#abort.abort(this.#over.error ?? sessionEnded());
+    }
     return this.#abort.signal;
   }
 
@@ -219,19 +226,29 @@ export class ServerSocket extends Socket {
   /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */
   movedAway(to: string): void {
     const error = new GodwitError('ERR_GODWIT_MOVED', `the session has moved to ${to}`);
-    this.#abort.abort(error);
+    this.#end(error);
     if (this.listenerCount('error') > 0) this.destroy(error);
     else this.destroy();
   }
 
   /** @internal */
+  /** The first reason counts. */
+  #end(error: Error | undefined): void {
+    if (this.#over !== undefined) return;
+    this.#over = { error };
+    this.#abort?.abort(error ?? sessionEnded());
+  }
+
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#exporter?.stop();
-    if (!this.#abort.signal.aborted)
-      this.#abort.abort(error ?? new GodwitError('ERR_GODWIT_SESSION_ENDED', 'the session has ended'));
+    this.#end(error ?? undefined);
     super._destroy(error, callback);
     this.whenDestroyed?.();
   }
+}
+
+function sessionEnded(): GodwitError {
+  return new GodwitError('ERR_GODWIT_SESSION_ENDED', 'the session has ended');
 }
 
 export type { ExportedState, Exporter, ExportOptions };
