@@ -117,6 +117,8 @@ export interface ServerLimits {
   readonly snapshotShare: number;
   /** Data bytes between two snapshots at the least (`replay` mode), in bytes. Default 256 KiB. */
   readonly snapshotIntervalBytes: number;
+  /** Data bytes from which on `snapshotSoonMs` makes a snapshot due (`replay` mode), in bytes. Default 8 KiB. */
+  readonly snapshotSoonBytes: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
@@ -135,6 +137,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   minBytesPerSecond: 64,
   snapshotShare: 16,
   snapshotIntervalBytes: 256 * 1024,
+  snapshotSoonBytes: 8 * 1024,
 };
 
 export interface ServerTimers {
@@ -156,6 +159,8 @@ export interface ServerTimers {
   readonly snapshotIntervalMs: number;
   /** Between two snapshots that are due by bytes (`replay` mode), in ms, unless four times as many bytes have moved. Default 1. */
   readonly snapshotPaceMs: number;
+  /** Since the last snapshot, when `snapshotSoonBytes` have moved, in ms (`replay` mode): so much work is done twice after a crash. Default 10. */
+  readonly snapshotSoonMs: number;
   /** A client blocked by a missing snapshot goes on unprotected after this time, in ms. Default 200. */
   readonly unprotectAfterMs: number;
   /** An ACK waits at most this long, in ms. Default 25. */
@@ -200,6 +205,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   lingerMs: 10_000,
   snapshotIntervalMs: 1000,
   snapshotPaceMs: 1,
+  snapshotSoonMs: 10,
   unprotectAfterMs: 200,
   ackDelayMs: 25,
   pingIdleMs: 15_000,

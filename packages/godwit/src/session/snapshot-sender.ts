@@ -154,7 +154,11 @@ export class SnapshotSender {
 
   /** Data bytes between two snapshots: a snapshot stays a small share of what it protects. */
   get intervalBytes(): number {
-    return Math.max(this.#limits.snapshotIntervalBytes, this.#lastBytes * this.#limits.snapshotShare);
+    return Math.max(this.#limits.snapshotIntervalBytes, this.#shareBytes);
+  }
+
+  get #shareBytes(): number {
+    return this.#lastBytes * this.#limits.snapshotShare;
   }
 
   /** When the application should be asked for a point, for what moved since the newest; undefined when nothing did. */
@@ -165,11 +169,14 @@ export class SnapshotSender {
 
   /**
    * When a snapshot is due that covers `moved` bytes. While bytes move fast, snapshots keep a distance in time as well, or
-   * sealing them would cost more than they save: nobody minds a millisecond of work done twice.
+   * sealing them would cost more than they save: nobody minds a millisecond of work done twice. Small writes, on the other
+   * hand, may take long to make so many bytes, and as long to be made again.
    */
   #dueAt(moved: number): number {
     const interval = this.intervalBytes;
-    if (moved < interval) return this.#intervalEndsAt;
+    if (moved < Math.min(interval, Math.max(this.#limits.snapshotSoonBytes, this.#shareBytes)))
+      return this.#intervalEndsAt;
+    if (moved < interval) return Math.min(this.#intervalEndsAt, this.#begunAt + this.#timers.snapshotSoonMs);
     return moved < interval * MAX_PACED_INTERVALS
       ? this.#begunAt + this.#timers.snapshotPaceMs
       : this.#begunAt;
