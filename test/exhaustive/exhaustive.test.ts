@@ -37,7 +37,7 @@ test('a case that is run again by its name strikes at the same place, and comes 
 test('no fault at any place of a small exchange, once or twice, violates anything', () => {
   const json = execFileSync(
     process.execPath,
-    ['--conditions=godwit-source', MAIN, '--exhaustive', '--json'],
+    ['--conditions=godwit-source', MAIN, '--exhaustive', '--threads', '2', '--json'],
     {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -45,5 +45,5 @@ test('no fault at any place of a small exchange, once or twice, violates anythin
   );
   const result = JSON.parse(json) as { cases: number; pairs: number; violations: []; unreached: [] };
   assert.deepEqual([result.violations, result.unreached], [[], []]);
-  assert.ok(result.cases > 50_000 && result.pairs > 10_000, json.slice(0, 200));
+  assert.ok(result.cases > 25_000 && result.pairs > 5000, json.slice(0, 200));
 });

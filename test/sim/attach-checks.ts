@@ -3,7 +3,12 @@
  * client comes back, what is not confirmed writes no ticket, and one TRIGGER moves a session once.
  */
 import { claimedSessionId } from '../../packages/godwit/src/session/ticket.ts';
-import type { ClientEvent, ServerEvent, ServerSession } from '../../packages/godwit/src/session/index.ts';
+import {
+  DEFAULT_SERVER_LIMITS,
+  type ClientEvent,
+  type ServerEvent,
+  type ServerSession,
+} from '../../packages/godwit/src/session/index.ts';
 import {
   Source,
   comparePoints,
@@ -51,6 +56,7 @@ export class AttachChecks implements WorldObserver {
   /** The attach that each client asked for under each epoch, and by which server it was heard. */
   readonly #asked = new Map<string, string>();
   readonly #heard = new Set<string>();
+  readonly #ended = new WeakMap<VirtualServer, Set<string>>();
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
@@ -99,6 +105,15 @@ export class AttachChecks implements WorldObserver {
 
   peerFrameArrives(frame: PeerFrame, from: string, to: string): void {
     const server = this.#simulation.world.server(to);
+    if (frame.frame === 'state') {
+      const limit =
+        this.#simulation.planOf(from)?.limits.inputLogBytes ?? DEFAULT_SERVER_LIMITS.inputLogBytes;
+      this.#expect(
+        frame.logBytes <= limit,
+        'limits',
+        () => `${from} hands over a log of ${frame.logBytes} bytes, over ${limit}`,
+      );
+    }
     if (frame.frame === 'pull' || frame.frame === 'release') {
       const migrate = decodePayload('migrate', frame.migrate);
       const session = server.node.session(toHex(frame.sessionId));
@@ -168,6 +183,17 @@ export class AttachChecks implements WorldObserver {
 
   serverEvent(server: VirtualServer, event: ServerEvent): void {
     switch (event.type) {
+      case 'session':
+        this.#expect(
+          !this.#ended.get(server)?.has(event.session.id),
+          'I4',
+          () => `${server.address.name} brings back a session that ended in order there`,
+        );
+        return;
+      case 'closed':
+        if (event.failure === undefined && event.session.isConfirmed)
+          this.#endedInOrder(server, event.session);
+        return;
       case 'attached': {
         const { session, carrierId } = event;
         const carriers = this.#sessions.get(server) ?? new Map<number, ServerSession>();
@@ -200,6 +226,15 @@ export class AttachChecks implements WorldObserver {
         return;
       default:
     }
+  }
+
+  /** It is remembered for as long as a ticket lives, if there is room. */
+  #endedInOrder(server: VirtualServer, session: ServerSession): void {
+    const { plan } = this.#simulation;
+    if (!plan.isPatient || this.#simulation.planOf(server.address.name)?.limits.maxTombstones !== undefined)
+      return;
+    const ended = this.#ended.get(server) ?? new Set();
+    this.#ended.set(server, ended.add(session.id));
   }
 
   /** A server lets go of a session: its client must have taken the ACCEPT of another. */

@@ -32,6 +32,7 @@ export class Faults {
   readonly #rings = new Map<string, KeyRing>();
   /** TRIGGERs that come twice, or again later: for which client, and after how long. */
   readonly #repeats: { client: ClientApplication; fault: FaultPlan; afterMs: number }[] = [];
+  readonly #heldUp: (() => void)[] = [];
   #isHealed = false;
   readonly disturbances = new Disturbances();
 
@@ -164,6 +165,13 @@ export class Faults {
   cut(from: string, to: string, fault: FaultPlan): void {
     const { world } = this.#simulation;
     this.#later(fault, world.cut(from, to));
+  }
+
+  /** Nothing gets through one carrier for a while; then it all comes, perhaps when its client has gone on to another. */
+  holdUp(pipe: Pipe, fault: FaultPlan): void {
+    const end = pipe.hold();
+    this.#heldUp.push(end);
+    this.#later(fault, end);
   }
 
   #partition(a: string, b: string, fault: FaultPlan, way: 'both' | 'there' | 'back'): void {
@@ -477,6 +485,7 @@ export class Faults {
     this.#reordering.clear();
     this.#repeats.length = 0;
     world.heal();
+    for (const end of this.#heldUp) end();
     for (const { name } of plan.servers) this.#members.add(name);
     for (const { name } of plan.servers) this.#start(name);
     for (const server of world.servers.values()) if (server.isSuspended) server.resume();

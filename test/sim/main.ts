@@ -2,7 +2,9 @@
 import { parseArgs } from 'node:util';
 import { UsageError, parseNumber } from '../../packages/cli/src/demo/arguments.ts';
 import { main as runExhaustive } from './exhaustive/main.ts';
-import { runSeed } from './run-seed.ts';
+import { drawPlan, type Plan } from './plan.ts';
+import { runPlan } from './run-seed.ts';
+import { readPlan, savePlan } from './saved-plans.ts';
 import { sweep } from './sweep.ts';
 import { CHECKERS } from './violations.ts';
 import type { SeedViolations } from './worker.ts';
@@ -15,7 +17,9 @@ each other, and every fault. Checkers look for violations of the invariants of d
   --seeds N    how many seeds; default 5000
   --from S     the first of them; default 1
   --seed S     run this one alone
-  --trace      with --seed: print what happens
+  --plan FILE  run the plan that was saved there (test/vectors/seeds), whatever its seed means by now
+  --trace      with --seed or --plan: print what happens
+  --save TEXT  with --seed: keep its plan in test/vectors/seeds, with a line on what it shows; npm test runs it again
   --threads N  how many threads; default one for each core
   --exhaustive every fault at every place of a small exchange instead; --exhaustive --help says more
   --json       print one line of JSON on standard output; progress goes to standard error
@@ -30,6 +34,8 @@ interface Options {
   readonly seeds: number;
   readonly from: number;
   readonly seed: number | undefined;
+  readonly plan: string | undefined;
+  readonly save: string | undefined;
   readonly trace: boolean;
   readonly threads: number | undefined;
   readonly json: boolean;
@@ -38,8 +44,9 @@ interface Options {
 const args = process.argv.slice(2);
 const options = args.includes('--exhaustive') ? await runExhaustive(args) : parse(args);
 if (typeof options === 'number') process.exitCode = options;
-else if (options.seed === undefined) process.exitCode = await runSweep(options);
-else process.exitCode = runOne(options.seed, options);
+else if (options.plan !== undefined) process.exitCode = runOne(readPlan(options.plan).plan, options);
+else if (options.seed !== undefined) process.exitCode = runOne(drawPlan(options.seed), options);
+else process.exitCode = await runSweep(options);
 
 /** The options, or the exit code where there is nothing to run. */
 function parse(args: string[]): Options | number {
@@ -50,6 +57,8 @@ function parse(args: string[]): Options | number {
         seeds: { type: 'string' },
         from: { type: 'string' },
         seed: { type: 'string' },
+        plan: { type: 'string' },
+        save: { type: 'string' },
         trace: { type: 'boolean' },
         threads: { type: 'string' },
         json: { type: 'boolean' },
@@ -62,11 +71,15 @@ function parse(args: string[]): Options | number {
     }
     const whole = true;
     const seed = parseNumber('--seed', values.seed, { min: 0, max: MAX_SEED, whole });
-    if (values.trace && seed === undefined) throw new UsageError('--trace needs --seed');
+    if (values.trace && seed === undefined && values.plan === undefined)
+      throw new UsageError('--trace needs --seed or --plan');
+    if (values.save !== undefined && seed === undefined) throw new UsageError('--save needs --seed');
     return {
       seeds: parseNumber('--seeds', values.seeds, { min: 1, max: 1e9, whole }) ?? 5000,
       from: parseNumber('--from', values.from, { min: 0, max: MAX_SEED, whole }) ?? 1,
       seed,
+      plan: values.plan,
+      save: values.save,
       trace: values.trace ?? false,
       threads: parseNumber('--threads', values.threads, { min: 1, max: 256, whole }),
       json: values.json ?? false,
@@ -79,9 +92,11 @@ function parse(args: string[]): Options | number {
   }
 }
 
-function runOne(seed: number, { trace, json }: Options): number {
+function runOne(plan: Plan, { trace, save, json }: Options): number {
   const say = json ? console.error : console.log;
-  const { violations, coverage, hash, worldMs } = runSeed(seed, trace ? { narrate: say } : {});
+  const { seed } = plan;
+  const { violations, coverage, hash, worldMs } = runPlan(plan, trace ? { narrate: say } : {});
+  if (save !== undefined) console.error(`saved as ${savePlan(plan, save)}`);
   const transcript = hash.toString(16).padStart(8, '0');
   if (json) console.log(JSON.stringify({ seeds: 1, seed, violations, hash: transcript, coverage }));
   else {

@@ -83,6 +83,8 @@ export interface Plan {
   readonly healsAtMs: number;
   /** Timers outlast every fault: no session may end in an error, but where this file's reader finds it said. */
   readonly isPatient: boolean;
+  /** No fault comes: whatever ends is acknowledged, and no timer has to end it. */
+  readonly isUndisturbed: boolean;
 }
 
 export function drawPlan(seed: number): Plan {
@@ -120,6 +122,7 @@ export function drawPlan(seed: number): Plan {
     faults,
     healsAtMs: endMs,
     isPatient,
+    isUndisturbed: isPatient && faults.length === 0,
   };
 }
 

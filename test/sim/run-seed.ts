@@ -1,7 +1,16 @@
 /** One seed, from its plan to its result. */
-import { drawPlan } from './plan.ts';
+import { drawPlan, type Plan } from './plan.ts';
 import { Simulation, type Narrator, type RunResult } from './simulation.ts';
 
-export function runSeed(seed: number, options: { narrate?: Narrator } = {}): RunResult {
-  return new Simulation(drawPlan(seed), options).run();
+interface RunOptions {
+  readonly narrate?: Narrator;
+}
+
+export function runSeed(seed: number, options: RunOptions = {}): RunResult & { readonly plan: Plan } {
+  const plan = drawPlan(seed);
+  return { ...runPlan(plan, options), plan };
+}
+
+export function runPlan(plan: Plan, options: RunOptions = {}): RunResult {
+  return new Simulation(plan, options).run();
 }

@@ -35,6 +35,9 @@ const LIVENESS_MS = 300_000;
 /** Behind the last session, within so much time nothing may be left, in ms: longer than every timer. */
 const SETTLE_MS = 400_000;
 
+/** Where nothing was disturbed, both ends have heard of the end within so much time, in ms: less than timers take. */
+const PROMPT_MS = 4000;
+
 /** A stranger keeps so much of each carrier. */
 const RECORDED_BYTES = 8 * 1024;
 
@@ -201,6 +204,10 @@ export class Simulation {
         );
     }
     if (!isOver()) return;
+    if (this.plan.isUndisturbed) {
+      world.run(PROMPT_MS);
+      this.checks.afterAPromptEnd();
+    }
     world.run(SETTLE_MS);
     this.checks.afterSettling();
   }

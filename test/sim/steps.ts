@@ -1,4 +1,5 @@
 /** Faults that wait for one step of a hand-over: a frame that arrives somewhere. */
+import type { Pipe } from '../world/pipe.ts';
 import { Draw } from './draw.ts';
 import type { FaultPlan, StepPlan } from './fault-plan.ts';
 import type { Simulation } from './simulation.ts';
@@ -101,13 +102,21 @@ export class Steps {
         const server = world.servers.has(from) ? from : to;
         const pipes = client.client.pipesTo(server).filter((pipe) => !pipe.isClosed);
         const pipe = pipes.length > 0 ? draw.pick(pipes) : faults.pipe(client, draw);
-        if (pipe && draw.chance(0.6)) pipe.cut();
+        // Or one end hears nothing of it: the server that has made an offer, above all, and CONFIRM is lost.
+        if (fault.step?.frame === 'accept' && draw.chance(0.8)) pipe?.breakAt(0, true);
+        else if (pipe && draw.chance(0.6)) pipe.cut();
         else pipe?.breakAt(draw.chance(0.7) ? 0 : 1, draw.chance(0.5)); // the other end hears nothing of it
         return pipe !== undefined;
       }
       case 'attach abandoned at a step': {
         // Neither hears of the other for longer than it waits; then what was sent arrives after all.
         const isAnswer = draw.chance(0.5);
+        const pipes = client.client.pipesTo(world.servers.has(from) ? from : to);
+        const open = pipes.filter((pipe) => !pipe.isClosed);
+        if (open.length > 0 && draw.chance(0.5)) {
+          faults.holdUp(draw.chance(0.6) ? (open.at(-1) as Pipe) : draw.pick(open), fault);
+          return true;
+        }
         faults.cut(isAnswer ? to : from, isAnswer ? from : to, fault);
         return true;
       }

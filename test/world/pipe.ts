@@ -38,6 +38,7 @@ export class Pipe {
   /** A direction that swallows: 0 what end 0 sends, 1 what end 1 sends. */
   readonly blackhole: [boolean, boolean] = [false, false];
   #closed = false;
+  #holds = 0;
 
   constructor(scheduler: Scheduler, conditions: PipeConditions) {
     this.#scheduler = scheduler;
@@ -106,7 +107,7 @@ export class Pipe {
   }
 
   #deliver(end: 0 | 1, takesMs: number, run: () => void): void {
-    if (this.#conditions.isHeld?.(end) === true || this.#held[end].length > 0) {
+    if (this.#isHeld(end) || this.#held[end].length > 0) {
       this.#held[end].push(() => this.#schedule(end, takesMs, run));
       return;
     }
@@ -122,10 +123,26 @@ export class Pipe {
     });
   }
 
+  #isHeld(end: 0 | 1): boolean {
+    return this.#holds > 0 || this.#conditions.isHeld?.(end) === true;
+  }
+
+  /** What is sent from now on waits, either way, until the answer is called. */
+  hold(): () => void {
+    this.#holds += 1;
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.#holds -= 1;
+      this.release();
+    };
+  }
+
   /** A direction may get through again: what waited follows, in order. */
   release(): void {
     for (const end of [0, 1] as const) {
-      if (this.#conditions.isHeld?.(end) === true) continue;
+      if (this.#isHeld(end)) continue;
       for (const run of this.#held[end].splice(0)) run();
     }
   }
@@ -168,8 +185,7 @@ export class Pipe {
     }
     this.#closed = true;
     // A reset does not get through a network that is cut; the other end learns of it when that is whole again.
-    if (this.#conditions.isHeld?.(end) === true)
-      this.#held[end].push(() => this.#tellClosed(other(end), true));
+    if (this.#isHeld(end)) this.#held[end].push(() => this.#tellClosed(other(end), true));
     else this.#tellClosed(other(end), true);
   }
 

@@ -8,7 +8,8 @@ const SERVERS = ['a', 'b', 'c'];
 /** When a client that ends the session by itself does so, in ms: behind the first answer. */
 const CLIENT_ENDS_AT_MS = 12;
 
-export function exchangePlan(script: ExhaustiveScript, delivery: Delivery): Plan {
+/** `isUndisturbed`: no fault strikes, and the script disturbs nothing. */
+export function exchangePlan(script: ExhaustiveScript, delivery: Delivery, isUndisturbed: boolean): Plan {
   const gates = Array.from({ length: REQUESTS }, (_, i) => ({
     input: (i + 1) * REQUEST_BYTES,
     output: (i + 1) * ANSWER_BYTES,
@@ -68,5 +69,6 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery): Plan
     healsAtMs: 0,
     // No timer runs out in so short a time: no session may end in an error.
     isPatient: true,
+    isUndisturbed,
   };
 }

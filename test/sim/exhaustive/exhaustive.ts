@@ -8,6 +8,7 @@ export interface ExhaustiveOptions {
   readonly depth: Depth;
   /** Only jobs of these scripts. */
   readonly scripts?: readonly string[];
+  readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, of: number, tally: Tally) => void;
 }
@@ -19,7 +20,7 @@ export async function runExhaustive(options: ExhaustiveOptions): Promise<Tally> 
   const total = emptyTally();
   let done = 0;
   await Promise.all(
-    Array.from({ length: Math.min(count, Math.max(1, availableParallelism())) }, async () => {
+    Array.from({ length: Math.min(count, options.threads ?? availableParallelism()) }, async () => {
       const worker = new Worker(new URL('worker.ts', import.meta.url));
       const stop = (): void => void worker.terminate();
       signal?.addEventListener('abort', stop);

@@ -46,7 +46,12 @@ export function parseCase(name: string): Case {
 
 export function runCase(subject: Case, narrate?: Narrator): Outcome {
   const { script, delivery, faults } = subject;
-  const simulation = new Simulation(exchangePlan(script, delivery), { narrate });
+  const simulation = new Simulation(
+    exchangePlan(script, delivery, faults.length === 0 && script.steps.length === 0),
+    {
+      narrate,
+    },
+  );
   const tap = new Tap(simulation.world, faults, (fault, link) => {
     narrate?.(`FAULT ${faultName(fault)}`);
     strike(simulation, fault, link);

@@ -108,4 +108,12 @@ export const EPOCH_MUTANTS: readonly Mutant[] = [
     `this.#attachment.expire({`,
     'void ({',
   ),
+  mutant(
+    'attach-of-a-stale-epoch-taken',
+    ['I2', 'I5'],
+    'a MIGRATE that was overtaken takes the session away from the carrier it lives on by now',
+    'session/destination.ts',
+    'if (migrate.epoch <= session.highestEpoch)',
+    'if (migrate.epoch < 0)',
+  ),
 ];

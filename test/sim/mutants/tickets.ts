@@ -126,4 +126,16 @@ export const TICKET_MUTANTS: readonly Mutant[] = [
     'this.#cadence.refreshTicket();',
     '',
   ),
+  mutant(
+    'point-of-a-ticket-not-acknowledged-taken-for-held',
+    ['I3'],
+    'after a new carrier the server believes that its client holds its newest point, and sends it no ticket',
+    'session/snapshot-sender.ts',
+    'if (comparePoints(named, this.#newest) === 0)',
+    `if (comparePoints(named, this.#newest) <= 0) {
+      const { epoch, k } = this.#newest;
+      named = { epoch, k };
+    }
+    if (comparePoints(named, this.#newest) === 0)`,
+  ),
 ];
