@@ -16,6 +16,10 @@ const PAIR_SAMPLE = 128;
 /** And of that one's, one in so many. */
 const FULL_SAMPLE = 16;
 
+/** What only a first fault brings about: behind these, one in so many. */
+const RARE_FRAMES = new Set(['abort', 'gone']);
+const RARE_SAMPLE = 4;
+
 /** Frames of clients that come again without harm; a DATA or FIN that does is another stream. */
 const REPEATABLE = new Set(['detach', 'confirm', 'snapshotAck', 'ack', 'watch']);
 
@@ -125,11 +129,12 @@ export function* secondFaults(
     for (const kind of PAIRED_KINDS) {
       if (!canStrike(kind, boundary)) continue;
       const second = { kind, place: boundary.place };
-      if (
-        depth === 'deep' ||
-        isSampled(first, second, script.name === FULLY_PAIRED ? FULL_SAMPLE : PAIR_SAMPLE)
-      )
-        yield second;
+      const oneIn = RARE_FRAMES.has(boundary.frame)
+        ? RARE_SAMPLE
+        : script.name === FULLY_PAIRED
+          ? FULL_SAMPLE
+          : PAIR_SAMPLE;
+      if (depth === 'deep' || isSampled(first, second, oneIn)) yield second;
     }
   }
 }

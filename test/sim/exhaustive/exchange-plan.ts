@@ -62,7 +62,8 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery, isUnd
         readPauseMs: 0,
         standbys: 0,
         earlyEnd: script.clientEnds && { how: script.clientEnds, atMs: CLIENT_ENDS_AT_MS },
-        waitsForAnswers: false,
+        // Output that waits for its ticket for ever is not made up for by the next.
+        waitsForAnswers: delivery === Delivery.Commit,
       },
     ],
     faults: [],

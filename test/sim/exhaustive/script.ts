@@ -250,6 +250,24 @@ const MOVES: readonly ExhaustiveScript[] = [
     shows: ['resume'],
   },
   {
+    name: 'late-migrate',
+    summary: 'a MIGRATE that its client gave up comes when the session has come to that server by another',
+    everyByte: 'never',
+    mostFaults: 0, // it shows one order of things, which any fault would change
+    paceMs: 2800,
+    steps: [
+      { when: FIRST_ANSWER, act: trigger },
+      {
+        when: { frame: 'challenge', at: 'client' },
+        act: (stage) => {
+          for (const pipe of stage.client.pipesTo('b')) stage.world.scheduler.after(5000, pipe.hold());
+          stage.world.scheduler.after(3300, () => trigger(stage));
+        },
+      },
+    ],
+    shows: ['origin'],
+  },
+  {
     name: 'large-state',
     summary:
       'handed over to b, which is killed: a state of many pieces in STATE_CHUNK, in the ticket and in BODY',

@@ -78,63 +78,6 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'if (this.#log.length < 0) {',
   ),
   mutant(
-    'input-log-forgets-its-middle',
-    ['I1'],
-    'a log that was full hands input over with a gap in it',
-    'session/server-streams.ts',
-    `this.#log.reset(this.#log.end + bytes.byteLength);
-      return;`,
-    'return;',
-  ),
-  mutant(
-    'loss-of-protection-not-said-again',
-    ['I7', 'I6'],
-    'an UNPROTECTED that died with its carrier is never repeated',
-    'session/session-attachment.ts',
-    'this.#output.queue(this.#core.protection.frame);',
-    '',
-  ),
-  {
-    name: 'restore-attempted-though-input-is-gone',
-    breaks: ['I1', 'I6'],
-    reason: 'an unprotected session is restored with a hole in its input, or not refused with its code',
-    edits: [
-      {
-        file: 'session/restore-rules.ts',
-        search: 'if (migrate.retainedFrom > head.input)',
-        replace: 'if (head.input < 0)',
-      },
-      {
-        file: 'session/destination.ts',
-        search: `if (!transfer && migrate.retainedFrom > point.input)
-      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);`,
-        replace: '',
-      },
-      {
-        file: 'session/destination.ts',
-        search: `if (migrate.retainedFrom > streams.receive.received)
-      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);`,
-        replace: '',
-      },
-    ],
-  },
-  mutant(
-    'ticket-beyond-the-credit-sent-first',
-    ['I7'],
-    'in commit mode a ticket waits for data that waits for that very ticket',
-    'session/snapshot-sender.ts',
-    'return this.#delivery !== Delivery.Commit || reaches(point, credit);',
-    'return this.#delivery !== Delivery.Commit || credit >= 0;',
-  ),
-  mutant(
-    'reset-not-acknowledged-by-the-server',
-    ['I6', 'timers'],
-    'a client that reset its session waits for an answer until its time runs out',
-    'session/session-frames.ts',
-    `[encodeFrame('resetAck', {})],`,
-    '[],',
-  ),
-  mutant(
     'reset-not-acknowledged-by-the-client',
     ['I6', 'timers'],
     'a server that reset a session keeps it until its time runs out',
@@ -149,14 +92,6 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'session/client-frames.ts',
     `this.#core.queue(carrierId, encodeFrame('closeAck', {}));`,
     '',
-  ),
-  mutant(
-    'close-before-the-last-byte-is-out',
-    ['I1'],
-    'the session ends while its last bytes are still at the server',
-    'session/session-output.ts',
-    'if (this.#canClose && !this.#core.closeSent && send.sent === send.next) this.#sendClose();',
-    'if (this.#canClose && !this.#core.closeSent) this.#sendClose();',
   ),
   mutant(
     'tombstone-forgotten-at-once',

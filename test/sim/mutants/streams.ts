@@ -127,26 +127,6 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     'const duplicate = Math.min(Math.max(0, this.#received - this.#position - 1), bytes.byteLength);',
   ),
   mutant(
-    'resume-during-re-execution-begins-at-the-client’s-offset',
-    ['I1', 'I6'],
-    'a carrier that breaks while output is re-created ends the session',
-    'session/destination.ts',
-    `const outputStart = session.streams.isRegenerating
-      ? send.retainedFrom
-      : Math.max(migrate.received, send.retainedFrom);`,
-    'const outputStart = Math.max(migrate.received, send.retainedFrom);',
-  ),
-  mutant(
-    'consumed-fin-not-counted',
-    ['I1', 'I6'],
-    'the end of the input is fed again, or never, behind a migration',
-    'session/server-streams.ts',
-    `const receive = point.inputFinished
-      ? ReceiveBuffer.finished(point.input, limits.receiveWindowBytes)
-      : new ReceiveBuffer(point.input, limits.receiveWindowBytes);`,
-    'const receive = new ReceiveBuffer(point.input, limits.receiveWindowBytes);',
-  ),
-  mutant(
     'commit-output-delivered-with-the-first-piece-of-its-ticket',
     ['I1', 'I3'],
     'the application sees output whose ticket is lost when the server dies in the middle of it',
