@@ -122,7 +122,7 @@ export function drawPlan(seed: number): Plan {
     faults,
     healsAtMs: endMs,
     isPatient,
-    isUndisturbed: isPatient && faults.length === 0,
+    isUndisturbed: isPatient && faults.length === 0 && (fence?.faults.length ?? 0) === 0,
   };
 }
 
