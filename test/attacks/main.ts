@@ -59,7 +59,7 @@ async function main(args: string[]): Promise<number> {
       print(`  ${isFine ? ' ' : '!'} ${row}`);
     }
   }
-  if (result.attacks === 0) {
+  if (result.attacks + result.unstoppable.length === 0) {
     console.error(`no attack has a name with "${only}" in it`);
     return 2;
   }

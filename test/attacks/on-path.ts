@@ -8,6 +8,7 @@ import { gained, refused, type Attack } from './attack.ts';
 import { bring } from './bring.ts';
 import { pay } from './clients.ts';
 import { RawClient } from './raw-client.ts';
+import { ManInTheMiddle } from './man-in-the-middle.ts';
 import { Relay, type Tampering } from './relay.ts';
 import { CLUSTER_KEY, NEXT_CLUSTER_KEY, type Member, type Scene, type SceneServer } from './scene.ts';
 import { forgedTicket } from './tickets.ts';
@@ -67,6 +68,19 @@ export const onPathAttacks: readonly Attack[] = [
       const { relay, client } = await onPath(scene);
       await pay(client, 4711);
       return Buffer.concat(relay.heard).includes('4711') ? gained('what was paid') : refused('unreadable');
+    },
+  },
+  {
+    name: 'a man in the middle of plain TCP agrees on secrets of his own with both ends',
+    expected: 'unreadable',
+    defence: 'TLS, to whose exporter the secret is bound (protocol.md §3.4)',
+    setting: TLS,
+    run: async (scene) => {
+      const man = new ManInTheMiddle();
+      const { client } = await onPath(scene, man.tampering);
+      await pay(client, 100);
+      const { secrets } = man;
+      return secrets.client && secrets.server ? gained('the secrets of both ends') : refused('unreadable');
     },
   },
   {
