@@ -76,13 +76,13 @@ function startPool(bench: Bench, implementation: Implementation, servers: number
 }
 
 /** Throws if a byte was lost, or came twice. */
-function soundOnly(moves: Moves): Moves {
+export function soundOnly(moves: Moves): Moves {
   const { lost, doubled } = moves.verdict;
   if (lost + doubled > 0) throw new Error(`${lost} bytes were lost, and ${doubled} came twice`);
   return moves;
 }
 
-function perRound(moves: number, { scale }: Bench): number {
+export function perRound(moves: number, { scale }: Bench): number {
   return Math.ceil(moves / scale.pairs);
 }
 
@@ -126,7 +126,7 @@ async function blackout(
 }
 
 /** The median of each phase. */
-function phasesOf(phases: readonly Phases[]): Readonly<Record<string, number>> {
+export function phasesOf(phases: readonly Phases[]): Readonly<Record<string, number>> {
   const names = Object.keys(phases[0] ?? {}) as (keyof Phases)[];
   return Object.fromEntries(
     names.map((name) => [

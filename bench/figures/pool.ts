@@ -68,6 +68,11 @@ export class Pool {
     });
   }
 
+  /** Whether the client resumed its TLS session at the server where it is. */
+  async resumed(): Promise<boolean> {
+    return (await this.#client).call<boolean>('resumed');
+  }
+
   /** Kills the server that serves, so many times; another one is brought up in its place each time. */
   crash(count: number): Promise<Moves> {
     return this.#moves(count, async (client) => {

@@ -36,6 +36,8 @@ class GapWindow {
 export interface Reader {
   /** The port of the server at the other end. */
   readonly port: () => number;
+  /** Whether the TLS session with that server was resumed; undefined without TLS. */
+  readonly resumed?: () => boolean | undefined;
   /** Asks to be served elsewhere. */
   readonly migrate?: () => Promise<MigrationReport>;
   /** Comes when another server serves, and a first byte of it was delivered. */
@@ -71,6 +73,7 @@ export async function watchGaps(open: (delivery: Delivery) => Promise<Reader>): 
 
   return {
     port: () => reader.port(),
+    resumed: () => reader.resumed?.(),
     /** A window in which nothing happens. */
     calm: (windowMs: number): Promise<Blackout> => {
       [moved, openedMs] = [undefined, performance.now()];

@@ -19,6 +19,7 @@ async function readByGodwit(config: ClientChoices, { deliver }: Delivery): Promi
   await once(socket, 'data');
   return {
     port: () => socket.currentServer?.port ?? 0,
+    resumed: () => socket.isSessionReused?.(),
     migrate: () => socket.migrate(),
     moved: async () => {
       const [report] = (await once(socket, 'migrated')) as [godwit.MigrationReport];

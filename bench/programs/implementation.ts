@@ -1,4 +1,5 @@
 /** The two things compared, in one shape: Godwit, with all that protects a session, and plain node:net. */
+import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -22,6 +23,8 @@ export interface ServerChoices {
   readonly allowHalfOpen?: boolean;
   /** Over TLS, both of them. */
   readonly tls?: boolean;
+  /** Whether clients may resume their TLS sessions here, those begun at other servers included. Default true. */
+  readonly resumption?: boolean;
 }
 
 type Choices = Omit<ServerChoices, 'implementation' | 'port'>;
@@ -64,7 +67,7 @@ function createPlain(
 }
 
 function createGodwit(
-  { allowHalfOpen = false, members, delivery, tls: overTls = false }: Choices,
+  { allowHalfOpen = false, members, delivery, tls: overTls = false, resumption = true }: Choices,
   onSocket: (socket: net.Socket) => void,
 ): net.Server {
   const options = {
@@ -72,13 +75,15 @@ function createGodwit(
     allowHalfOpen,
     ...(members !== undefined && { members }),
     ...(delivery !== undefined && { delivery }),
-    ...(overTls && { tls: { key: KEY, cert: CERTIFICATE } }),
+    ...(overTls && {
+      tls: { key: KEY, cert: CERTIFICATE, secureOptions: resumption ? 0 : constants.SSL_OP_NO_TICKET },
+    }),
   };
   const server = godwit.createServer(options, (socket) => {
     socket.on('unprotected', (reason) => failUnprotected('server', reason));
     onSocket(socket as unknown as net.Socket);
   });
-  return server as unknown as net.Server;
+  return server;
 }
 
 /** Connects; 'connect' follows. */
