@@ -34,14 +34,13 @@ function walkPart(
 ): number {
   let at = skip;
   while (at < part.byteLength) {
-    const [type, high, middle, low] = part.subarray(at, at + HEADER_BYTES) as unknown as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const type = part[at] as number;
     seen(names[type] ?? `type ${type}`);
-    at += HEADER_BYTES + high * 65_536 + middle * 256 + low;
+    at +=
+      HEADER_BYTES +
+      (part[at + 1] as number) * 65_536 +
+      (part[at + 2] as number) * 256 +
+      (part[at + 3] as number);
   }
   return at - part.byteLength;
 }

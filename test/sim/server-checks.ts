@@ -33,8 +33,16 @@ export class ServerChecks {
   /** What a stranger's bytes must not change: taken before they are handled. */
   #fingerprint: { readonly server: VirtualServer; readonly text: string } | undefined;
 
+  /** The tail of a session that was handed over is as long as its origin allowed. */
+  readonly #longestTailBytes: number;
+
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
+    this.#longestTailBytes = Math.max(
+      ...simulation.plan.servers.map(
+        ({ limits }) => limits.outputTailBytes ?? DEFAULT_SERVER_LIMITS.outputTailBytes,
+      ),
+    );
   }
 
   // --- Frames ---------------------------------------------------------------------------------------------------
@@ -237,11 +245,7 @@ export class ServerChecks {
   #limits(server: VirtualServer, { limits }: ServerPlan): void {
     const { name } = server.address;
     const { receiveWindowBytes, inputLogBytes } = { ...DEFAULT_SERVER_LIMITS, ...limits };
-    // The tail of a session that was handed over is as long as its origin allowed.
-    const tails = this.#simulation.plan.servers.map(
-      (one) => one.limits.outputTailBytes ?? DEFAULT_SERVER_LIMITS.outputTailBytes,
-    );
-    const outputTailBytes = Math.max(...tails);
+    const outputTailBytes = this.#longestTailBytes;
     let heldBytes = 0;
     for (const session of server.node.sessions) {
       heldBytes += session.heldBytes;

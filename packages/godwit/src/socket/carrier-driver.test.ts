@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { test } from 'node:test';
+import { createMemoryPair } from '../carriers/memory.ts';
+import type { CarrierFailure, Incoming } from '../session/client-events.ts';
+import { FrameDecoder, encodeFrame } from '../wire/index.ts';
+import { CarrierDriver, type Core } from './carrier-driver.ts';
+
+/** Waits for an answer of cryptography behind the first frame, until it is told that there is one. */
+class WaitingCore implements Core {
+  readonly seen: string[] = [];
+  #isBusy = false;
+
+  answer(): void {
+    this.#isBusy = false;
+  }
+  isBusy(): boolean {
+    return this.#isBusy;
+  }
+  handleFrame(_now: number, _carrierId: number, frame: Incoming): void {
+    this.#isBusy = this.seen.length === 0;
+    this.seen.push(frame.frame);
+  }
+  handleCarrierLost(_now: number, _carrierId: number, { code }: CarrierFailure): void {
+    this.seen.push(code);
+  }
+  setWritable(): void {
+    return;
+  }
+  handleTimeout(): void {
+    return;
+  }
+  pollTransmit(): undefined {
+    return undefined;
+  }
+  pollTimeout(): undefined {
+    return undefined;
+  }
+}
+
+test('what came before the end of a carrier is handled before that end, however long cryptography takes', async (t) => {
+  const core = new WaitingCore();
+  const driver = new CarrierDriver(core, {
+    drainEvents: () => undefined,
+    carrierError: (_, error) => {
+      throw error;
+    },
+  });
+  t.after(() => driver.stop());
+  const [here, there] = createMemoryPair();
+  driver.attach(driver.takeCarrierId(), here, FrameDecoder.forCarrier('server'));
+  there.start({ onData: () => undefined, onDrain: () => undefined, onClose: () => undefined });
+  there.write([encodeFrame('ping', { token: 1 }), encodeFrame('pong', { token: 2 })]);
+  there.end();
+  for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+  assert.deepEqual(core.seen, ['ping']);
+  core.answer();
+  driver.settle();
+  assert.deepEqual(core.seen, ['ping', 'pong', 'ECONNRESET']);
+  assert.equal(driver.carrierCount, 0);
+});
