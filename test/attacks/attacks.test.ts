@@ -1,8 +1,11 @@
 /** Every attack is refused as it should be, and succeeds where its defence is switched off: so each of these can fail. */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { FAMILIES } from './attacks.ts';
+import { closePatcher } from './patched-library.ts';
 import { runAttack } from './run-attack.ts';
+
+after(closePatcher);
 
 for (const [family, attacks] of Object.entries(FAMILIES)) {
   describe(family, () => {

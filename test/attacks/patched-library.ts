@@ -10,16 +10,22 @@ export type Library = typeof godwit;
 
 const ENTRY = 'packages/godwit/src/index.ts';
 
+/** One for all attacks, which take their turns: it reads most files once. */
+let bundler: Promise<Bundler> | undefined;
+
 /** Throws when an edit does not match: the defence it takes out is written otherwise by now. */
 export async function patchedLibrary(name: string, edits: readonly Edit[]): Promise<Library> {
-  const bundler = await Bundler.create(ENTRY, 'cjs');
-  try {
-    const code = await bundler.bundle({ name, reason: 'the defence is switched off', breaks: [], edits });
-    const module: { exports: unknown } = { exports: {} };
-    const run = compileFunction(code, ['require', 'module', 'exports']) as (...given: unknown[]) => void;
-    run(createRequire(import.meta.url), module, module.exports);
-    return module.exports as Library;
-  } finally {
-    await bundler.dispose();
-  }
+  bundler ??= Bundler.create(ENTRY, 'cjs');
+  const code = await (
+    await bundler
+  ).bundle({ name, reason: 'the defence is switched off', breaks: [], edits });
+  const module: { exports: unknown } = { exports: {} };
+  const run = compileFunction(code, ['require', 'module', 'exports']) as (...given: unknown[]) => void;
+  run(createRequire(import.meta.url), module, module.exports);
+  return module.exports as Library;
+}
+
+/** To be called at the end: esbuild keeps the process alive. */
+export async function closePatcher(): Promise<void> {
+  await (await bundler)?.dispose();
 }

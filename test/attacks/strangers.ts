@@ -35,7 +35,7 @@ const SHORT_MS = 150;
 /** As good as for ever. */
 const LONG_MS = 60_000;
 /** How long the attack lasts before it counts as borne. */
-const BORNE_MS = 1500;
+const BORNE_MS = 1000;
 
 /** Bytes of another protocol: closed without an answer, and the log says what it was. */
 function speaks(what: string, bytes: () => Uint8Array): Attack {
