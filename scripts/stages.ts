@@ -58,7 +58,6 @@ export const STAGES: readonly Stage[] = [
     patterns: ['test/fuzz/**/*.test.ts'],
     needs: ['test/fuzz/main.ts'],
     testTimeoutMs: 120_000,
-    onRequest: 'it searches at random, and was not seen to pass often enough yet',
   },
   {
     name: 'integration',
@@ -106,7 +105,6 @@ export const STAGES: readonly Stage[] = [
     summary: 'npm run chaos, half a minute of it: real processes on hosts of their own; skipped without root',
     patterns: ['test/chaos/**/*.test.ts'],
     needs: ['test/chaos/main.ts'],
-    onRequest: 'its figures depend on how busy the machine is, and it was not seen to pass often enough yet',
     testTimeoutMs: 180_000,
   },
   {

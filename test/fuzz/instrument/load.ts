@@ -22,6 +22,7 @@ const root = dirname(dirname(dirname(import.meta.dirname)));
 const SOURCES = [
   'packages/godwit/src/*.ts',
   'packages/godwit/src/{wire,session,crypto,cluster}/*.ts',
+  'packages/godwit/src/carriers/address.ts',
   'test/{world,arbitraries}/*.ts',
   'test/fuzz/{targets,models}/*.ts',
 ];
@@ -91,7 +92,9 @@ function hook(): void {
       // A fault that is not planted would look like one that nobody finds.
       if (key !== '' && plant === undefined) throw new Error(`there is no plant ${key}`);
       const text = textOf(path, plant);
-      return { format: 'module', shortCircuit: true, source: readFileSync(cacheFile(path, text), 'utf8') };
+      const file = cacheFile(path, text);
+      if (!existsSync(file)) throw new Error(`${path} is imported, but it is not among SOURCES of load.ts`);
+      return { format: 'module', shortCircuit: true, source: readFileSync(file, 'utf8') };
     },
   });
 }
