@@ -99,7 +99,9 @@ export class ClientChecks {
     const { session } = this.#application.client;
     this.#epoch = session.epoch;
     this.#servers.set(session.epoch, session.serverName);
-    this.#isCopyLost = false;
+    // It may have died while its word was on the way.
+    const server = this.#simulation.world.servers.get(session.serverName);
+    this.#isCopyLost = server?.isAlive !== true || server.node.session(session.id) === undefined;
     const accept = this.#accepts.get(session.epoch);
     if (!accept) {
       const opened = history.at(session.id, session.serverName, session.epoch);

@@ -33,7 +33,7 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery, isUnd
         startsAtMs: 0,
         servers: SERVERS,
         clock: CLOCK,
-        limits: {},
+        limits: script.retainLimitBytes === undefined ? {} : { retainLimitBytes: script.retainLimitBytes },
         timers: {},
         cryptoMs: 0,
         script: {

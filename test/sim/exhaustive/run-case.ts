@@ -54,6 +54,7 @@ export function runCase(subject: Case, narrate?: Narrator): Outcome {
   );
   const tap = new Tap(simulation.world, faults, (fault, link) => {
     narrate?.(`FAULT ${faultName(fault)}`);
+    if (script.retainLimitBytes !== undefined) simulation.faults.disturbances.add(simulation.world.now, 0);
     strike(simulation, fault, link);
   });
   play(simulation, tap, script);
@@ -159,8 +160,10 @@ function hold(world: World, from: string, to: string): void {
   for (const end of [world.cut(from, to), world.cut(to, from)]) world.scheduler.after(HOLD_MS, end);
 }
 
-function kill({ world }: Simulation, name: string, silent: boolean, backAfterMs: number | undefined): void {
+function kill(simulation: Simulation, name: string, silent: boolean, backAfterMs: number | undefined): void {
+  const { world, checks } = simulation;
   if (!world.server(name).isAlive) return;
+  checks.crashes(world.server(name));
   world.server(name).kill(silent);
   if (backAfterMs === undefined) return;
   world.scheduler.after(backAfterMs, () => {

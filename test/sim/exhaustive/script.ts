@@ -40,6 +40,8 @@ export interface ExhaustiveScript {
   /** The server's does, behind its first answer. */
   readonly serverEnds?: 'destroys' | 'resets';
   readonly timers?: Partial<ServerTimers>;
+  /** What the client may keep of its input; where a ticket never comes, the session is unprotected beyond. */
+  readonly retainLimitBytes?: number;
   /** Between two requests. */
   readonly paceMs?: number;
   /** Each waits for the one before it. */
@@ -204,6 +206,17 @@ const MOVES: readonly ExhaustiveScript[] = [
     // In commit mode such a session is unprotected: its server's death may end it.
     only: Delivery.Replay,
     steps: [{ when: FIRST_ANSWER, act: trigger }],
+    shows: ['origin'],
+  },
+  {
+    name: 'unprotected',
+    summary: 'the same where its client may keep less than a request: a death of its server ends the session',
+    everyByte: 'never',
+    mostFaults: 1,
+    exports: 'never',
+    only: Delivery.Replay,
+    retainLimitBytes: 8,
+    steps: [{ when: { output: 2 * ANSWER_BYTES }, act: trigger }],
     shows: ['origin'],
   },
   {

@@ -101,4 +101,44 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'this.#stones.set(id, stone);',
     'void stone;',
   ),
+  {
+    name: 'restore-attempted-though-input-is-gone',
+    breaks: ['I1', 'I6'],
+    reason: 'an unprotected session is restored with a hole in its input, or not refused with its code',
+    edits: [
+      {
+        file: 'session/restore-rules.ts',
+        search: 'if (migrate.retainedFrom > head.input)',
+        replace: 'if (head.input < 0)',
+      },
+      {
+        file: 'session/destination.ts',
+        search: `if (!transfer && migrate.retainedFrom > point.input)
+      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);`,
+        replace: '',
+      },
+      {
+        file: 'session/destination.ts',
+        search: `if (migrate.retainedFrom > streams.receive.received)
+      throw new ProtocolError(WireCode.Unprotected, 'input the restart point needs is gone', true);`,
+        replace: '',
+      },
+    ],
+  },
+  mutant(
+    'reset-not-acknowledged-by-the-server',
+    ['I6', 'timers'],
+    'a client that reset its session waits for an answer until its time runs out',
+    'session/session-frames.ts',
+    `[encodeFrame('resetAck', {})],`,
+    '[],',
+  ),
+  mutant(
+    'close-before-the-last-byte-is-out',
+    ['I1'],
+    'the session ends while its last bytes are still at the server',
+    'session/session-output.ts',
+    'if (this.#canClose && !this.#core.closeSent && send.sent === send.next) this.#sendClose();',
+    'if (this.#canClose && !this.#core.closeSent) this.#sendClose();',
+  ),
 ];

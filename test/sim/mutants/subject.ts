@@ -1,7 +1,7 @@
 /** What runs with a mutant's fault in it, in a thread of its own, until a checker objects. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { framePlaces, singleFaultsAt } from '../exhaustive/cases.ts';
-import { caseName, parseCase, runCase } from '../exhaustive/run-case.ts';
+import { caseName, parseCase, runCase, type Case, type Outcome } from '../exhaustive/run-case.ts';
 import { SCRIPTS, modesOf } from '../exhaustive/script.ts';
 import { runSeed } from '../run-seed.ts';
 
@@ -50,7 +50,7 @@ function* runsOf(step: SubjectStep): Runs {
         yield [`seed ${seed}`, () => runSeed(seed).violations[0]];
       return;
     case 'case':
-      yield [step.name, () => runCase(parseCase(step.name)).violations[0]];
+      yield [step.name, () => findingOf(parseCase(step.name), runCase(parseCase(step.name)))];
       return;
     case 'cases':
       yield* cases();
@@ -67,9 +67,7 @@ function* cases(): Runs {
         caseName(alone),
         () => {
           reference = runCase(alone);
-          const [violation] = reference.violations;
-          if (violation || String(reference.sources) === String(script.shows)) return violation;
-          return { checker: 'I6', message: `restored by [${String(reference.sources)}]` };
+          return findingOf(alone, reference);
         },
       ];
       for (const boundary of reference && script.mostFaults !== 0 ? framePlaces(reference.tap) : [])
@@ -80,6 +78,13 @@ function* cases(): Runs {
           yield [caseName(subject), () => runCase(subject).violations[0]];
         }
     }
+}
+
+/** Without a fault, the session must be restored as its script says, too. */
+function findingOf({ script, faults }: Case, { violations, sources }: Outcome): Finding | undefined {
+  const [violation] = violations;
+  if (violation || faults.length > 0 || String(sources) === String(script.shows)) return violation;
+  return { checker: 'I6', message: `restored by [${String(sources)}]` };
 }
 
 function report(message: SubjectReport): void {

@@ -23,4 +23,12 @@ export const WIRE_MUTANTS: readonly Mutant[] = [
     `copy(this.#chunk, this.#at, count, payload, payload.byteLength - this.#missing);`,
     `copy(this.#chunk, this.#at, count, payload, 0);`,
   ),
+  mutant(
+    'migrate-believed-without-proof',
+    ['I8'],
+    'whoever saw a ticket on the wire can take its session',
+    'session/destination.ts',
+    'if (!ok) otherwise();',
+    'if (!ok && otherwise.length > 0) otherwise();',
+  ),
 ];
