@@ -118,6 +118,7 @@ export class ClientStreams {
   /** The session ended in order: all output counts. */
   releaseAll(): void {
     this.receive.release(Number.MAX_SAFE_INTEGER);
+    if (this.#discarding) this.#drop();
   }
 
   /** Commit mode: output below `offset` is covered, or will never be. */

@@ -166,6 +166,7 @@ export class SessionAttachment {
       this.freezeReady();
       return;
     }
+    this.#cadence.superseded();
     this.#core.host.emit({ type: 'frozen', session: this.#core.session });
     if (this.#core.applicationGone) this.freezeReady();
     else this.#core.host.emit({ type: 'exportDue', session: this.#core.session, reason: 'freeze', deadline });

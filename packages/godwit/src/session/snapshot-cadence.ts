@@ -73,6 +73,11 @@ export class SnapshotCadence {
     this.checkBlocked();
   }
 
+  /** The request before a hand-over takes the place of the one that is out, which then may never be answered. */
+  superseded(): void {
+    this.#exportWanted = undefined;
+  }
+
   /** The client has another ticket. */
   covered(): void {
     if (this.#core.protection.covered()) {
