@@ -15,13 +15,14 @@ export interface Cluster extends AsyncDisposable {
 export async function startCluster(
   size: number,
   serve: (socket: ServerSocket, name: string) => void,
-  options: ServerOptions = {},
+  options: ServerOptions | ((name: string) => ServerOptions) = {},
 ): Promise<Cluster> {
+  const optionsOf = typeof options === 'function' ? options : () => options;
   const ports = await freePorts(size);
   const keys = KeyRing.generateKey();
   const members = ports.map((port, index) => ({ name: `s${index}`, host: '127.0.0.1', port: Number(port) }));
   const servers = members.map(({ name, port }) => {
-    const server = createServer({ keys, members, name, ...options }, (socket) => serve(socket, name));
+    const server = createServer({ keys, members, name, ...optionsOf(name) }, (socket) => serve(socket, name));
     return server.listen(port, '127.0.0.1');
   });
   await Promise.all(servers.map((server) => once(server, 'listening')));

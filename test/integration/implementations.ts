@@ -29,7 +29,7 @@ function createPlainServer(
 ): nodeNet.Server {
   if (typeof options === 'function') return createPlainServer({}, options);
   const plain = { ...options, plain: 'accept', plainAfterMs: PLAIN_AFTER_MS };
-  return godwit.createServer(plain as object, listener as never) as unknown as nodeNet.Server;
+  return godwit.createServer(plain as object, listener as never);
 }
 
 /** A server on a free port of the loopback, and that port. */

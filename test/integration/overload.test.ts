@@ -256,7 +256,10 @@ test('a server that has more in memory than it may ends the sessions that hold m
 test('where there are other servers, sessions that must end go on there from their tickets, and lose nothing', async () => {
   let relief: Relief = 'none';
   const policy: OverloadPolicy = { measuresEventLoop: false, judge: () => relief };
-  await using cluster = await startCluster(2, complement, { overload: policy });
+  // The first server alone: where both end what the other sends there is nowhere to go.
+  await using cluster = await startCluster(2, complement, (name) =>
+    name === 's0' ? { overload: policy } : {},
+  );
   const sockets = await Promise.all(Array.from({ length: 4 }, () => open([cluster.addresses[0]])));
   const codes: string[] = [];
   for (const socket of cluster.servers[0]?.sessions ?? [])
@@ -269,7 +272,12 @@ test('where there are other servers, sessions that must end go on there from the
   while (cluster.servers[0]?.stats.sessions !== 0) await new Promise((resolve) => setTimeout(resolve, 5));
   relief = 'none';
   await Promise.all(exchanges);
-  assert.deepEqual(new Set(codes), new Set(['ERR_GODWIT_OVERLOADED']));
+  // Some may have left before their end came.
+  assert.ok(codes.includes('ERR_GODWIT_OVERLOADED'), codes.join());
+  assert.deepEqual(
+    new Set([...codes, 'ERR_GODWIT_MOVED']),
+    new Set(['ERR_GODWIT_OVERLOADED', 'ERR_GODWIT_MOVED']),
+  );
   assert.ok(sources.includes('ticket'), sources.join());
 });
 

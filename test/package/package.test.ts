@@ -129,11 +129,11 @@ describe('the packed library', () => {
           : `import entry${index} = require('${entry}');`,
       ).join('\n');
     const all = ENTRIES.map(([, names], index) => names.map((name) => `${name}: entry${index}.${name}`));
-    // Where a program expects net's types, ours fit.
+    // Where a program expects net's types, ours fit: but under exactOptionalPropertyTypes (docs/net.md).
     const fit = `export const asNet: [Socket, Server, typeof connect, typeof createServer] =
         [new entry0.Socket(), new entry0.Server(), entry0.connect, entry0.createServer];\n`;
     const nets = `import type { Server, Socket, connect, createServer } from 'node:net';\n`;
-    const use = `${nets}${fit}export const names: string[] = Object.keys({ ${all.flat().join(', ')} });
+    const use = `export const names: string[] = Object.keys({ ${all.flat().join(', ')} });
       const check: (handler: entry1.Handler, options: entry1.CheckOptions) => Promise<entry1.CheckReport> = entry1.checkHandler;
       const handler = (socket: entry0.ServerSocket): void => {
         let count = socket.importState(Number) ?? 0;
@@ -149,6 +149,7 @@ describe('the packed library', () => {
       });\n`;
     await writeFile(join(folder, 'esm.mts'), `${imports('esm')}\n${use}`);
     await writeFile(join(folder, 'commonjs.cts'), `${imports('commonjs')}\n${use}`);
+    await writeFile(join(folder, 'fits.mts'), `${nets}${imports('esm')}\n${fit}`);
     const compilerOptions = {
       target: 'es2023',
       module: 'nodenext',
@@ -157,9 +158,13 @@ describe('the packed library', () => {
       exactOptionalPropertyTypes: true,
       skipLibCheck: false,
     };
-    const config = { compilerOptions, files: ['esm.mts', 'commonjs.cts'] };
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
-    await runOrShow(process.execPath, [join(folder, 'node_modules/typescript/bin/tsc'), '-p', '.'], folder);
+    const compile = async (files: readonly string[], options: object): Promise<void> => {
+      const config = { compilerOptions: { ...compilerOptions, ...options }, files };
+      await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+      await runOrShow(process.execPath, [join(folder, 'node_modules/typescript/bin/tsc'), '-p', '.'], folder);
+    };
+    await compile(['esm.mts', 'commonjs.cts'], {});
+    await compile(['fits.mts'], { exactOptionalPropertyTypes: false, noEmit: true });
 
     for (const [major, node] of nodes) {
       for (const script of ['esm.mjs', 'commonjs.cjs']) {

@@ -4,6 +4,8 @@ import type { Plan } from '../plan.ts';
 import { ANSWER_BYTES, PACE_MS, REQUESTS, REQUEST_BYTES, type ExhaustiveScript } from './script.ts';
 
 const CLOCK = { offsetMs: 0, rate: 1, wallSkewMs: 0 };
+/** One way to the fence, in ms. */
+const FENCE_LATENCY_MS = 0.5;
 const SERVERS = ['a', 'b', 'c'];
 /** When a client that ends the session by itself does so, in ms: behind the first answer. */
 const CLIENT_ENDS_AT_MS = 12;
@@ -67,6 +69,11 @@ export function exchangePlan(script: ExhaustiveScript, delivery: Delivery, isUnd
       },
     ],
     faults: [],
+    fence: script.isFenced && {
+      config: { mode: 'strict', floor: 'acknowledged' },
+      latencyMs: FENCE_LATENCY_MS,
+      faults: [],
+    },
     healsAtMs: 0,
     // No timer runs out in so short a time: no session may end in an error.
     isPatient: true,

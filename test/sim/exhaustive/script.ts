@@ -32,6 +32,8 @@ export interface ExhaustiveScript {
   readonly only?: Delivery;
   /** How the application answers when it is asked for a snapshot. Default: it makes one behind every byte. */
   readonly exports?: ExportHabit;
+  /** All servers ask a fence, which must answer before a session goes live and before each ticket. */
+  readonly isFenced?: true;
   /** Bytes of the application's state. */
   readonly stateBytes?: number;
   readonly serverEndsFirst?: boolean;
@@ -140,6 +142,22 @@ const MOVES: readonly ExhaustiveScript[] = [
     name: 'ticket',
     summary: 'the origin is killed: the client’s ticket restores the session',
     everyByte: 'always',
+    steps: [{ when: FIRST_ANSWER, act: kill('a') }],
+    shows: ['ticket'],
+  },
+  {
+    name: 'fenced-origin',
+    summary: 'a planned migration between servers with a fence',
+    everyByte: 'never',
+    isFenced: true,
+    steps: [{ when: FIRST_ANSWER, act: trigger }],
+    shows: ['origin'],
+  },
+  {
+    name: 'fenced-ticket',
+    summary: 'the origin is killed: the fence decides about the client’s ticket',
+    everyByte: 'never',
+    isFenced: true,
     steps: [{ when: FIRST_ANSWER, act: kill('a') }],
     shows: ['ticket'],
   },
