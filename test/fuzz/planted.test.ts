@@ -6,7 +6,7 @@ import { runFuzz } from './engine/run.ts';
 import { PLANTS } from './planted/plants.ts';
 
 /** A search ends as soon as it has found something; this is for machines that have other things to do. */
-const MAX_SECONDS = 20;
+const MAX_SECONDS = 60;
 
 const PROPERTIES: Readonly<Record<Property, true>> = {
   'no crash': true,

@@ -35,8 +35,9 @@ export interface Campaign {
   grow(): void;
 }
 
-export function campaignOf(target: Target, seed: number): Campaign {
-  return target.kind === 'script' ? new ScriptCampaign(target, seed) : new ModelCampaign(target, seed);
+/** `stored`: whether it begins with what is on disk. */
+export function campaignOf(target: Target, seed: number, stored = true): Campaign {
+  return target.kind === 'script' ? new ScriptCampaign(target, seed, stored) : new ModelCampaign(target, seed);
 }
 
 class ScriptCampaign implements Campaign {
@@ -44,10 +45,10 @@ class ScriptCampaign implements Campaign {
   readonly #fuzzer: ScriptFuzzer;
   readonly #stored;
 
-  constructor(target: ScriptTarget, seed: number) {
+  constructor(target: ScriptTarget, seed: number, stored: boolean) {
     this.target = target;
     this.#fuzzer = new ScriptFuzzer(target, new Seeded(seed));
-    this.#stored = readScripts(target);
+    this.#stored = stored ? readScripts(target) : [];
   }
 
   get corpus(): number {

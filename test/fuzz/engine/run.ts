@@ -15,6 +15,7 @@ export interface FuzzOptions {
   readonly targets: readonly string[];
   /** Inputs that reach something new are kept on disk. */
   readonly grows: boolean;
+  /** A fault to be found by searching alone: what is on disk would make the search another one whenever that grows. */
   readonly plant?: Plant | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly log: (line: string) => void;
@@ -65,7 +66,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
     failures.push(report(target, finding, plant !== undefined, log));
   };
 
-  const campaigns = targets.map((target) => campaignOf(target, options.seed));
+  const campaigns = targets.map((target) => campaignOf(target, options.seed, plant === undefined));
   const searching = new Set<Campaign>();
   for (const campaign of campaigns) {
     const findings = campaign.begin();
