@@ -37,7 +37,9 @@ export interface Campaign {
 
 /** `stored`: whether it begins with what is on disk. */
 export function campaignOf(target: Target, seed: number, stored = true): Campaign {
-  return target.kind === 'script' ? new ScriptCampaign(target, seed, stored) : new ModelCampaign(target, seed);
+  return target.kind === 'script'
+    ? new ScriptCampaign(target, seed, stored)
+    : new ModelCampaign(target, seed);
 }
 
 class ScriptCampaign implements Campaign {
