@@ -267,8 +267,13 @@ export class ClientDriver implements SessionPort, HubMember {
       } else {
         const carrierId = this.#driver.takeCarrierId();
         this.#settings.applyTo(carrier);
-        carrier.write([encodePreface(Role.Client)]);
-        this.#driver.attach(carrierId, carrier, FrameDecoder.forCarrier('server'));
+        // OPEN goes out in the same write.
+        this.#driver.attach(
+          carrierId,
+          carrier,
+          FrameDecoder.forCarrier('server'),
+          encodePreface(Role.Client),
+        );
         this.#session.handleConnected(now(), dialId, carrierId, undefined, carrier.exporter);
       }
       this.#driver.settle();

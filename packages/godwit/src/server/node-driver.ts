@@ -293,9 +293,10 @@ export class NodeDriver {
         this.#hooks.refused(event.failure, this.#driver.carrier(event.carrierId));
         return;
       case 'session':
-        // ACCEPT or SUPPORT is ready: the client need not wait until the application has started.
-        this.#driver.sendNow();
-        if (event.restart === undefined) this.#settled(event.session.carrierId);
+        // The client has nothing while a session moves, so ACCEPT does not wait until the application has started. SUPPORT does:
+        // what the application answers at once leaves in the same write.
+        if (event.restart !== undefined) this.#driver.sendNow();
+        else this.#settled(event.session.carrierId);
         this.#begin(event.session, event.restart);
         return;
       default: {

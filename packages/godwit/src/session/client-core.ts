@@ -112,6 +112,8 @@ export class ClientCore {
   report: { -readonly [N in keyof MigrationReport]: MigrationReport[N] } | undefined;
   reportAcceptedAt = 0;
   ackNow = false;
+  /** SUPPORT has to be answered with an ACK, though nothing else came. */
+  owesAck = false;
   drainWanted = false;
   destroyed = false;
   /** The application ended its input itself, before it let go of its socket. */
@@ -158,6 +160,11 @@ export class ClientCore {
   /** The race that is on: of the opening, or of the migration. */
   get race(): CandidateRace | undefined {
     return this.opening?.race ?? this.attempt?.race;
+  }
+
+  /** There is something to acknowledge. */
+  get isAckPending(): boolean {
+    return this.owesAck || this.streams.receive.ackPending;
   }
 
   queue(carrierId: number, frame: Uint8Array): void {

@@ -27,7 +27,7 @@ export class ClientFrames {
         return;
       case 'fin':
         receive.acceptFin(frame.offset);
-        this.#core.ackNow = true;
+        this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
         this.#delivered(now);
         return;
       case 'snapshot': {

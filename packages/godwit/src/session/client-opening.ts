@@ -7,7 +7,6 @@ import {
   WireCode,
   comparePoints,
   concatBytes,
-  encodeFrame,
   encodePayload,
   framePayload,
   type Delivery,
@@ -18,6 +17,9 @@ import type { ClientCore, OpeningState } from './client-core.ts';
 import type { CarrierFailure } from './client-events.ts';
 import type { Triggers } from './client-triggers.ts';
 import { assert } from './state-table.ts';
+
+/** The ACK that answers SUPPORT waits at most this long for something else to go along with. */
+const SUPPORT_ACK_DELAY_MS = 1;
 
 export class Opening {
   readonly #core: ClientCore;
@@ -150,7 +152,8 @@ export class Opening {
     this.#core.takeServers(frame.servers);
     this.#triggers.takeKey(frame);
     // Tells the server that its answer came: from then on no other OPEN, and no other secret, takes the session's place.
-    this.#core.queue(used.carrierId, encodeFrame('ack', this.#core.streams.receive.takeAck()));
+    this.#core.owesAck = true;
+    this.#core.timers.set('ack', now + SUPPORT_ACK_DELAY_MS);
     this.#core.vitals.attached(now);
     this.#core.armDetect(now);
     this.#core.events.push({ type: 'connected', serverName: server.name });

@@ -32,9 +32,10 @@ export class ClientOutput {
   #transmitStreams(now: number, carrierId: number, parts: Uint8Array[]): void {
     const { send, receive } = this.#core.streams;
     if (this.#core.pendingReset) return;
-    if (receive.ackPending && (this.#core.ackNow || parts.length > 0 || send.canTransmit)) {
+    if (this.#core.isAckPending && (this.#core.ackNow || parts.length > 0 || send.canTransmit)) {
       parts.push(encodeFrame('ack', receive.takeAck()));
       this.#core.ackNow = false;
+      this.#core.owesAck = false;
       this.#core.timers.cancel('ack');
     }
     if (send.canTransmit) {

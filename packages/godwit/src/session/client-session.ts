@@ -390,7 +390,7 @@ export class ClientSession {
         this.#giveUp();
         return;
       case 'ack':
-        if (this.#core.streams.receive.ackPending) this.#core.ackNow = true;
+        if (this.#core.isAckPending) this.#core.ackNow = true;
         return;
       case 'detect':
         this.#detect(now);

@@ -53,7 +53,7 @@ export class SessionFrames {
       case 'fin':
         if (this.#core.state === 'frozen' || !receive.acceptFin(frame.offset)) return;
         if (this.#core.applicationGone) receive.discard();
-        this.#core.ackNow = true;
+        this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);
         if (receive.canRead) this.#core.host.emit({ type: 'readable', session: this.#core.session });
         return;
       case 'ack':

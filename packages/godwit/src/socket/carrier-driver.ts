@@ -42,6 +42,8 @@ interface Attached {
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
   gone: boolean;
+  /** What goes out before all else, with the first frames if they are ready in the same tick. */
+  greeting: Uint8Array | undefined;
   /** It is gone, but not all that came on it is decoded. */
   closed?: CarrierClosed;
 }
@@ -53,6 +55,8 @@ export class CarrierDriver {
   /** Carriers with bytes that are not decoded yet. */
   readonly #stalled = new Map<number, Attached>();
   readonly deadline: Deadline;
+  /** Carriers whose greeting may not have gone out yet. */
+  readonly #ungreeted: Attached[] = [];
   #nextCarrierId = 1;
   #draining = false;
   #scheduled = false;
@@ -91,10 +95,16 @@ export class CarrierDriver {
     return carrierId;
   }
 
-  /** Reads a carrier from now on, whoever did before. */
-  attach(carrierId: number, carrier: Carrier, decoder: FrameDecoder<Incoming>): CarrierHandlers {
-    const attached: Attached = { carrier, decoder, gone: false };
+  /** Reads a carrier from now on, whoever did before. The `greeting` goes out by the end of this tick. */
+  attach(
+    carrierId: number,
+    carrier: Carrier,
+    decoder: FrameDecoder<Incoming>,
+    greeting?: Uint8Array,
+  ): CarrierHandlers {
+    const attached: Attached = { carrier, decoder, gone: false, greeting };
     this.#carriers.set(carrierId, attached);
+    if (greeting !== undefined) this.#ungreeted.push(attached);
     const handlers: CarrierHandlers = {
       onData: (chunk) => {
         decoder.push(chunk);
@@ -121,7 +131,7 @@ export class CarrierDriver {
   hangUp(carrierId: number, last: readonly Uint8Array[]): void {
     const attached = this.#carriers.get(carrierId);
     if (attached === undefined) return;
-    if (last.length > 0) attached.carrier.write(last);
+    if (last.length > 0) attached.carrier.write(greeted(attached, last));
     attached.gone = true;
     this.#carriers.delete(carrierId);
     attached.carrier.end();
@@ -192,10 +202,13 @@ export class CarrierDriver {
   #transmit(): void {
     const time = now();
     for (let sent = this.#core.pollTransmit(time); sent !== undefined; sent = this.#core.pollTransmit(time)) {
-      const carrier = this.#carriers.get(sent.carrierId)?.carrier;
-      if (carrier === undefined) continue;
-      if (!carrier.write(joinSmall(sent.parts))) this.#core.setWritable(sent.carrierId, false);
+      const attached = this.#carriers.get(sent.carrierId);
+      if (attached === undefined) continue;
+      if (!attached.carrier.write(joinSmall(greeted(attached, sent.parts))))
+        this.#core.setWritable(sent.carrierId, false);
     }
+    for (let attached = this.#ungreeted.pop(); attached !== undefined; attached = this.#ungreeted.pop())
+      if (!attached.gone && attached.greeting !== undefined) attached.carrier.write(greeted(attached, []));
   }
 
   #drain(): void {
@@ -273,6 +286,14 @@ export class CarrierDriver {
     this.#core.handleCarrierLost(now(), carrierId, closed);
     this.#hooks.carriersChanged?.();
   }
+}
+
+/** The parts, behind the greeting if it has not gone out. */
+function greeted(attached: Attached, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+  const { greeting } = attached;
+  if (greeting === undefined) return parts;
+  attached.greeting = undefined;
+  return [greeting, ...parts];
 }
 
 /** Small ones share a buffer, as node's own do. */
