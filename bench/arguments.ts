@@ -7,10 +7,10 @@ export const USAGE = `Usage: npm run bench -- [options] [name ...]
 
 Measures Godwit against plain node:net on this machine, each side in processes of its own, in turns. Sessions are protected,
 or the run fails. Prints a table, and puts what was measured into bench/results/latest.json, the plots beside it and
-docs/performance.md. Without names: every figure, half an hour or more; "peers" only by its name.
+docs/performance.md. Without names: every figure, up to 20 minutes; "peers" only by its name.
 
   --json         print one line of JSON on standard output instead; no file is written
-  --quick        fewer rounds and sessions: five minutes, good for gross regressions only; no file is written
+  --quick        fewer rounds and sessions: less than 180 s, good for gross regressions only; no file is written
   --check        fail when a figure is beyond the gross limit in bench/limits.ts
   --profile      one round with --cpu-prof in every process; prints where the time went; no file but the profiles
   --allocations  one round with --heap-prof instead

@@ -10,8 +10,6 @@ export interface Stage {
   readonly needs?: readonly string[];
   /** The longest that one test may take, in milliseconds. */
   readonly testTimeoutMs: number;
-  /** Why it runs only when it is named: `npm test -- NAME`. */
-  readonly onRequest?: string;
   /** Files that run at once, where that is not the usual number. */
   readonly filesAtOnce?: number;
 }
@@ -112,8 +110,8 @@ export const STAGES: readonly Stage[] = [
     summary: 'the benchmarks at their smallest: whether they work, and gross regressions',
     patterns: ['test/bench/**/*.test.ts'],
     needs: ['bench/main.ts'],
-    onRequest: 'it takes five idle minutes, and fails as it stands: its own limit is 180 s',
-    testTimeoutMs: 300_000,
+    // Its own limit is 180 s: past that it shall say so, rather than be ended.
+    testTimeoutMs: 240_000,
     // What is measured has the machine to itself, as far as that is up to us.
     filesAtOnce: 1,
   },

@@ -13,16 +13,13 @@ import type { Counts } from './test-counts.ts';
 
 const USAGE = `Usage: npm test -- [options] [stage | file ...]
 
-Without arguments, runs every stage but those that are run on request. A file (*.test.ts) runs alone.
+Without arguments, runs every stage. A file (*.test.ts) runs alone.
 
   --name PATTERN  only tests whose name matches the regular expression
   --list          print the stages and how many files each has
   --help          print this
 
-Stages: ${STAGES.filter(isUsual).map(nameOf).join(', ')}
-On request: ${STAGES.filter((stage) => !isUsual(stage))
-  .map(nameOf)
-  .join(', ')}`;
+Stages: ${STAGES.map(({ name }) => name).join(', ')}`;
 
 /** How many test files run at once. Files bind ports and measure time, and small machines have two cores. */
 const FILES_AT_ONCE = 2;
@@ -50,7 +47,7 @@ async function main(args: string[]): Promise<number> {
   let stages: readonly Stage[];
   try {
     parsed = parseArgs({ args, options, allowPositionals: true });
-    stages = parsed.positionals.length === 0 ? STAGES.filter(isUsual) : selectStages(parsed.positionals);
+    stages = parsed.positionals.length === 0 ? STAGES : selectStages(parsed.positionals);
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     return 2;
@@ -85,20 +82,9 @@ async function main(args: string[]): Promise<number> {
     report.push('no test has that name');
     total.failed = 1;
   }
-  if (parsed.positionals.length === 0)
-    for (const { name, onRequest } of STAGES)
-      if (onRequest !== undefined) report.push(`${name.padEnd(12)} not run: ${onRequest}`);
   console.log(`\n${report.join('\n')}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
-}
-
-function isUsual({ onRequest }: Stage): boolean {
-  return onRequest === undefined;
-}
-
-function nameOf({ name }: Stage): string {
-  return name;
 }
 
 function selectStages(names: readonly string[]): Stage[] {

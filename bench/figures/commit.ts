@@ -14,12 +14,11 @@ export const commit: Benchmark = {
   summary:
     '64 B asked, 1 KiB answered and exported, in commit delivery over replay, 16 connections, requests/s',
   run: (bench) =>
-    compare<'replay'>(bench, {
+    compare(bench, {
       unit: 'requests/s',
       ways: {
         godwit: () => measure(bench, { implementation: 'godwit', delivery: 'commit', exportEach: true }),
         replay: () => measure(bench, { implementation: 'godwit', delivery: 'replay' }),
-        net: () => measure(bench, { implementation: 'net' }),
       },
       over: 'replay',
     }),

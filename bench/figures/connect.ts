@@ -14,6 +14,7 @@ export const connect: Benchmark = {
     compare(bench, {
       unit: 'connections/s',
       ways: { godwit: () => measure(bench, 'godwit'), net: () => measure(bench, 'net') },
+      over: 'net',
     }),
 };
 

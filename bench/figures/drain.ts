@@ -8,16 +8,14 @@ import { awaitStandby } from './standbys.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 64 };
 
-/** More sessions say no more about the rate, and take their time. */
-const SESSIONS_MAX = 2_000;
-
 export const drain: Benchmark = {
   summary: 'sessions that one draining server moves to another, over plain connects, sessions/s',
   run: async (bench) => {
-    const sessions = Math.min(bench.scale.sessions, SESSIONS_MAX);
+    const sessions = bench.scale.movingSessions;
     const figure = await compare(bench, {
       unit: 'sessions/s',
       ways: { godwit: () => measureDrain(bench, sessions), net: () => measureConnects(bench, sessions) },
+      over: 'net',
     });
     return { ...figure, sessions };
   },

@@ -16,6 +16,7 @@ export const http: Benchmark = {
     compare(bench, {
       unit: 'requests/s',
       ways: { godwit: () => measure(bench, 'godwit'), net: () => measure(bench, 'net') },
+      over: 'net',
     }),
 };
 

@@ -5,6 +5,7 @@ import { quotient } from '../harness/compare.ts';
 import { interleave } from '../harness/interleave.ts';
 import type { Memory } from '../harness/program.ts';
 import { median, rounded } from '../harness/statistics.ts';
+import type { Implementation } from '../programs/implementation.ts';
 import type { LoadClientConfig } from '../programs/load-client.ts';
 import type { RequestServerConfig } from '../programs/request-server.ts';
 import { freePorts } from './free-ports.ts';
@@ -15,7 +16,7 @@ const REQUEST = { requestBytes: 64, responseBytes: 64 };
 const WARM_UP_SESSIONS = 200;
 
 /** From the last byte until a session is idle: its acknowledgements and tickets are through. */
-export const SETTLE_MS = 1_000;
+const SETTLE_MS = 1_000;
 
 const NODE_OPTIONS = ['--expose-gc'];
 
@@ -25,21 +26,32 @@ type PerSession = Memory;
 export const memory: Benchmark = {
   summary: 'resident bytes of an idle session, both ends, without standbys (standbyRatio: with), bytes',
   run: async (bench) => {
-    const { sessions, standbySessions, pairs } = bench.scale;
-    const legs = (['godwit', 'net', 'standby', 'netFew'] as const).map((name) => ({
+    const { sessions, standbySessions, sideRounds, pairs } = bench.scale;
+    const leg = <Name extends string>(name: Name, count: number, run: () => Promise<PerSession>) => ({
       name,
       run: async (round: number): Promise<PerSession> => {
-        const count = name === 'standby' || name === 'netFew' ? standbySessions : sessions;
-        const per = await bench.within(() =>
-          name === 'standby'
-            ? measureStandby(bench, count)
-            : measure(bench, name === 'godwit' ? name : 'net', count),
-        );
-        bench.log(`${round + 1}/${pairs} ${name} ${rounded(per.resident)} bytes of each of ${count}`);
+        const per = await bench.within(run);
+        bench.log(`${round + 1} ${name} ${rounded(per.resident)} bytes of each of ${count}`);
         return per;
       },
-    }));
-    const measured = await interleave(legs, pairs);
+    });
+    const judged = await interleave(
+      [
+        leg('godwit', sessions, () => measure(bench, 'godwit', sessions)),
+        leg('net', sessions, () => measure(bench, 'net', sessions)),
+      ],
+      pairs,
+    );
+    // In as many sessions as above, net is known already.
+    const few = standbySessions < sessions;
+    const beside = await interleave(
+      [
+        leg('standby', standbySessions, () => measureStandby(bench, standbySessions)),
+        ...(few ? [leg('netFew', standbySessions, () => measure(bench, 'net', standbySessions))] : []),
+      ],
+      sideRounds,
+    );
+    const measured = { ...judged, ...beside, netFew: few ? beside.netFew : judged.net };
     const resident = (name: keyof typeof measured): number[] => measured[name].map((per) => per.resident);
     const heap = (name: keyof typeof measured): number =>
       rounded(median(measured[name].map((per) => per.heap)));
@@ -59,7 +71,7 @@ export const memory: Benchmark = {
   },
 };
 
-async function measure(bench: Bench, implementation: 'godwit' | 'net', count: number): Promise<PerSession> {
+async function measure(bench: Bench, implementation: Implementation, count: number): Promise<PerSession> {
   const { server, client } = await bench.startBoth(implementation, {
     server: {
       program: 'bench/programs/request-server.ts',
@@ -73,7 +85,7 @@ async function measure(bench: Bench, implementation: 'godwit' | 'net', count: nu
       nodeOptions: NODE_OPTIONS,
     },
   });
-  return measureIdle(client, [client, server], count);
+  return measureIdle(client, [client, server], { implementation, count });
 }
 
 /** Two servers know each other, and the client keeps a standby to whichever it is not at. */
@@ -94,16 +106,20 @@ async function measureStandby(bench: Bench, count: number): Promise<PerSession> 
     ),
     nodeOptions: NODE_OPTIONS,
   });
-  return measureIdle(client, [client, ...(await Promise.all(servers))], count);
+  const all = [client, ...(await Promise.all(servers))];
+  return measureIdle(client, all, { implementation: 'godwit', count });
 }
 
 /** Opens sessions, lets them become idle, and divides what that added in all processes. */
-export async function measureIdle(client: Child, all: readonly Child[], count: number): Promise<PerSession> {
-  await client.call('open', WARM_UP_SESSIONS);
-  await client.call('close');
+async function measureIdle(
+  client: Child,
+  all: readonly Child[],
+  { implementation, count }: { readonly implementation: Implementation; readonly count: number },
+): Promise<PerSession> {
+  await warmUp(client);
   const before = await memoryOf(all);
   await client.call('open', count);
-  await client.call('wait', SETTLE_MS);
+  await settle(client, implementation);
   const after = await memoryOf(all);
   return {
     resident: (after.resident - before.resident) / count,
@@ -111,7 +127,19 @@ export async function measureIdle(client: Child, all: readonly Child[], count: n
   };
 }
 
-async function memoryOf(all: readonly Child[]): Promise<Memory> {
+/** Opens and closes sessions, so that what comes with the first of them is there. */
+export async function warmUp(client: Child): Promise<void> {
+  await client.call('open', WARM_UP_SESSIONS);
+  await client.call('close');
+}
+
+/** Waits until sessions are idle. A socket of net is as soon as it is answered. */
+export async function settle(client: Child, implementation: Implementation): Promise<void> {
+  if (implementation === 'godwit') await client.call('wait', SETTLE_MS);
+}
+
+/** What these processes occupy together. */
+export async function memoryOf(all: readonly Child[]): Promise<Memory> {
   const memories = await Promise.all(all.map((child) => child.call<Memory>('memory')));
   const sumOf = (key: keyof Memory): number => memories.reduce((sum, one) => sum + one[key], 0);
   return { resident: sumOf('resident'), heap: sumOf('heap') };

@@ -8,11 +8,10 @@ import type { Cost, RefusalVictimConfig } from '../programs/refusal-victim.ts';
 
 const ATTEMPTS: readonly Attempt[] = ['handshake', 'open', 'migrate', 'standby', 'trigger'];
 
-/** Most attempts that are timed, and of these the share that are tried before, so that code is compiled. */
-const TIMED_ATTEMPTS = 2_000;
+/** So many are tried before any is timed, as a share of those: so code is compiled. */
 const WARM_UP_SHARE = 0.75;
-/** For memory: as many as fit before any is collected. */
-const COUNTED_ATTEMPTS = 512;
+/** For memory: few enough to fit before any is collected. */
+const COUNTED_ATTEMPTS = 128;
 
 /** Room for all that is allocated while it is counted, in MiB. */
 const NODE_OPTIONS = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256'];
@@ -63,7 +62,7 @@ async function measure(bench: Bench, attempt: Attempt): Promise<PerAttempt> {
   const { victim, attacker } = await startBoth(bench, attempt);
   const attack = (count: number): Promise<null> =>
     attacker.call('attack', { attempt, count } satisfies AttackOptions);
-  const timedAttempts = Math.min(TIMED_ATTEMPTS, bench.scale.sessions);
+  const timedAttempts = bench.scale.refusals;
   await attack(timedAttempts * WARM_UP_SHARE);
   const costOf = async (count: number): Promise<Cost> => {
     await victim.call('begin');
@@ -86,18 +85,22 @@ async function startBoth(
   readonly victim: Awaited<ReturnType<Bench['start']>>;
   readonly attacker: Awaited<ReturnType<Bench['start']>>;
 }> {
-  const startVictim = (config: RefusalVictimConfig): ReturnType<Bench['start']> =>
-    bench.start(`victim of ${attempt}`, {
-      program: 'bench/programs/refusal-victim.ts',
-      config,
-      nodeOptions: NODE_OPTIONS,
-    });
-  const startAttacker = (config: RefusalAttackerConfig): ReturnType<Bench['start']> =>
-    bench.start(`attacker by ${attempt}`, { program: 'bench/programs/refusal-attacker.ts', config });
+  const victimProgram = { program: 'bench/programs/refusal-victim.ts', nodeOptions: NODE_OPTIONS };
+  const attackerProgram = { program: 'bench/programs/refusal-attacker.ts' };
   if (attempt === 'trigger') {
-    const attacker = await startAttacker({});
-    return { attacker, victim: await startVictim({ role: 'client', port: await attacker.ready<number>() }) };
+    const { server: attacker, client: victim } = await bench.startBoth(attempt, {
+      server: { ...attackerProgram, config: {} satisfies RefusalAttackerConfig },
+      client: {
+        ...victimProgram,
+        config: (port) => ({ role: 'client', port }) satisfies RefusalVictimConfig,
+      },
+    });
+    return { attacker, victim };
   }
-  const victim = await startVictim({ role: attempt === 'handshake' ? 'tls' : 'godwit' });
-  return { victim, attacker: await startAttacker({ port: await victim.ready<number>() }) };
+  const role = attempt === 'handshake' ? 'tls' : 'godwit';
+  const { server: victim, client: attacker } = await bench.startBoth(attempt, {
+    server: { ...victimProgram, config: { role } satisfies RefusalVictimConfig },
+    client: { ...attackerProgram, config: (port) => ({ port }) satisfies RefusalAttackerConfig },
+  });
+  return { victim, attacker };
 }

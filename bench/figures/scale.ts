@@ -4,10 +4,10 @@ import { interleave } from '../harness/interleave.ts';
 import { median, rounded } from '../harness/statistics.ts';
 import type { Implementation } from '../programs/implementation.ts';
 import type { Load, LoadClientConfig } from '../programs/load-client.ts';
-import type { Rate } from '../programs/rate-meter.ts';
+import type { Rate, Window } from '../programs/rate-meter.ts';
 import type { RequestServerConfig } from '../programs/request-server.ts';
 import { cpuMsOf } from './cpu.ts';
-import { measureIdle } from './memory.ts';
+import { memoryOf, settle, warmUp } from './memory.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 1_024 };
 const NODE_OPTIONS = ['--expose-gc'];
@@ -17,7 +17,7 @@ const IN_FLIGHT = 10;
 
 const COUNTS = [10, 100, 1_000, 10_000] as const;
 
-/** Fewer sessions drown in what the process itself allocates. */
+/** The memory of fewer sessions is not judged: it drowns in what the process itself allocates. */
 const MEMORY_COUNT_MIN = 100;
 
 interface Point {
@@ -25,41 +25,54 @@ interface Point {
   readonly requestsPerSecond: number;
   /** Of both ends, for one request, in microseconds. */
   readonly cpuUs: number;
-  /** Of a session at both ends: bytes resident, and bytes of JavaScript's heap and buffers. */
-  readonly residentBytes: number;
+  /** Bytes of JavaScript's heap and buffers, of a session at both ends. */
   readonly heapBytes: number;
 }
+
+type Points = Readonly<Record<string, Point>>;
 
 export const scale: Benchmark = {
   summary:
     'highest cost of a session over the lowest, from 10 sessions to 10,000: processor a request, and memory',
   run: async (bench) => {
     const counts = COUNTS.filter((count) => count <= bench.scale.sessions);
-    const legs = counts.flatMap((count) =>
-      (['godwit', 'net'] as const).map((implementation) => ({
-        name: `${implementation} ${count}`,
-        run: async (round: number): Promise<Point> => {
-          const point = await bench.within(() => measure(bench, implementation, count));
-          bench.log(
-            `${round + 1}/${bench.scale.pairs} ${implementation}, ${count} sessions: ` +
-              `${rounded(point.requestsPerSecond)} requests/s, ${rounded(point.cpuUs)} µs of processor a request, ` +
-              `${rounded(point.heapBytes)} bytes a session`,
-          );
-          return point;
-        },
-      })),
-    );
-    const measured = await interleave(legs, bench.scale.pairs);
-    const pointsOf = (implementation: Implementation): Record<string, Point> =>
+    const leg = <Name extends Implementation>(name: Name) => ({
+      name,
+      run: (round: number): Promise<Points> =>
+        bench.within(() =>
+          measureGrowth(bench, name, counts, ({ requestsPerSecond, cpuUs, heapBytes }, count) =>
+            bench.log(
+              `${round + 1} ${name}, ${count} sessions: ${rounded(requestsPerSecond)} requests/s, ` +
+                `${rounded(cpuUs)} µs of processor a request, ${rounded(heapBytes)} bytes a session`,
+            ),
+          ),
+        ),
+    });
+    const { pairs, sideRounds } = bench.scale;
+    const measured = {
+      ...(await interleave([leg('godwit')], pairs)),
+      // Only to show what a socket itself does.
+      ...(await interleave([leg('net')], sideRounds)),
+    };
+    const pointsOf = (rounds: readonly Points[]): Points =>
       Object.fromEntries(
-        counts.map((count) => [count, medianOf(measured[`${implementation} ${count}`] ?? [])]),
+        counts.map((count) => [count, medianOf(rounds.flatMap((points) => points[count] ?? []))]),
       );
-    const points = { godwit: pointsOf('godwit'), net: pointsOf('net') };
-    return figureOf(points, bench.scale.pairs);
+    const points = { godwit: pointsOf(measured.godwit), net: pointsOf(measured.net) };
+    return figureOf(points, pairs);
   },
 };
 
-async function measure(bench: Bench, implementation: Implementation, count: number): Promise<Point> {
+/**
+ * In one pair of processes, to which sessions are added: so nothing but their number changes. What is measured first would
+ * pay for what is compiled on the way, so there is load before.
+ */
+async function measureGrowth(
+  bench: Bench,
+  implementation: Implementation,
+  counts: readonly number[],
+  onPoint: (point: Point, count: number) => void,
+): Promise<Points> {
   const { server, client } = await bench.startBoth(implementation, {
     server: {
       program: 'bench/programs/request-server.ts',
@@ -73,18 +86,31 @@ async function measure(bench: Bench, implementation: Implementation, count: numb
       nodeOptions: NODE_OPTIONS,
     },
   });
-  const { resident, heap } = await measureIdle(client, [client, server], count);
-  const cpuBefore = await cpuMsOf(server, client);
+  const both = [client, server];
   const { warmUpMs, measureMs } = bench.scale;
-  const load: Load = { warmUpMs, measureMs, inFlight: IN_FLIGHT };
-  const { count: requests, seconds, total } = await client.call<Rate>('load', load);
-  const cpuMs = (await cpuMsOf(server, client)) - cpuBefore;
-  return {
-    requestsPerSecond: requests / seconds,
-    cpuUs: (cpuMs * 1000) / total,
-    residentBytes: resident,
-    heapBytes: heap,
-  };
+  const load = (window: Window): Promise<Rate> =>
+    client.call<Rate>('load', { ...window, inFlight: IN_FLIGHT } satisfies Load);
+  await warmUp(client);
+  await client.call('open', IN_FLIGHT);
+  await load({ warmUpMs, measureMs });
+  await client.call('close');
+  const { heap: before } = await memoryOf(both);
+
+  const points: Record<string, Point> = {};
+  let opened = 0;
+  for (const count of counts) {
+    await client.call('open', count - opened);
+    opened = count;
+    if (count >= MEMORY_COUNT_MIN) await settle(client, implementation);
+    const heapBytes = ((await memoryOf(both)).heap - before) / count;
+    const cpuBefore = await cpuMsOf(...both);
+    const { count: requests, seconds, total } = await load({ warmUpMs: 0, measureMs });
+    const cpuUs = (((await cpuMsOf(...both)) - cpuBefore) * 1000) / total;
+    const point = { requestsPerSecond: requests / seconds, cpuUs, heapBytes };
+    points[count] = point;
+    onPoint(point, count);
+  }
+  return points;
 }
 
 function medianOf(points: readonly Point[]): Point {
@@ -92,7 +118,6 @@ function medianOf(points: readonly Point[]): Point {
   return {
     requestsPerSecond: of('requestsPerSecond'),
     cpuUs: of('cpuUs'),
-    residentBytes: of('residentBytes'),
     heapBytes: of('heapBytes'),
   };
 }

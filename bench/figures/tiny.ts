@@ -14,6 +14,7 @@ export const tiny: Benchmark = {
     compare(bench, {
       unit: 'µs',
       ways: { godwit: () => ping(bench, 'godwit'), net: () => ping(bench, 'net') },
+      over: 'net',
     }),
 };
 

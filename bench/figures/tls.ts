@@ -21,6 +21,7 @@ export const tls: Benchmark = {
         godwit: () => measureStream(bench, { ...BULK_DOWN, implementation: 'godwit', tls: true }),
         net: () => measureStream(bench, { ...BULK_DOWN, implementation: 'net', tls: true }),
       },
+      over: 'net',
     });
     return { ...figure, moveMs: await measureMoves(bench) };
   },
@@ -35,7 +36,7 @@ async function measureMoves(bench: Bench): Promise<Readonly<Record<'resumed' | '
     name,
     run: () => bench.within(() => measureRound(bench, name === 'resumed')),
   });
-  const moves = await interleave([leg('resumed'), leg('full')], bench.scale.pairs);
+  const moves = await interleave([leg('resumed'), leg('full')], bench.scale.sideRounds);
   const summary = (rounds: readonly Moves[]): object => ({
     connect: phasesOf(rounds.flatMap(({ phases }) => phases))['connect'],
     gap: rounded(median(rounds.flatMap(({ gapsMs }) => gapsMs))),

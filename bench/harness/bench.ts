@@ -4,7 +4,7 @@ import { Child, type ChildOptions } from './child.ts';
 /** One row of the results. `ratio` is the figure that limits judge. */
 export interface Figure {
   readonly ratio: number;
-  /** Medians of the two that are compared, in `unit`; `godwit` always is the numerator. */
+  /** Medians of the two that are compared, in `unit`; `godwit` always is the numerator, and `net` what it is held against. */
   readonly godwit: number;
   readonly net: number;
   /** The lowest and the highest ratio that a single pair gave. */
@@ -33,35 +33,51 @@ export interface Scale {
   readonly pairs: number;
   readonly warmUpMs: number;
   readonly measureMs: number;
-  /** Idle or moving sessions, where a benchmark has many. */
+  /** A stream is warm when that many bytes have passed as well: V8 compiles by what was done, whoever is slower. */
+  readonly warmUpBytes: number;
+  /** Idle sessions, where a benchmark has many. */
   readonly sessions: number;
+  /** Sessions that a server gets rid of. */
+  readonly movingSessions: number;
   /** Sessions with standbys, where a benchmark has them. */
   readonly standbySessions: number;
+  /** Rounds of what is not judged, but told beside what is. */
+  readonly sideRounds: number;
   /** Planned migrations and kills, over all pairs. */
   readonly migrations: number;
   readonly kills: number;
+  /** Refusals that are timed. */
+  readonly refusals: number;
 }
 
 /** As the figures are published. */
 export const FULL: Scale = {
-  pairs: 7,
-  warmUpMs: 600,
-  measureMs: 1_200,
+  pairs: 5,
+  warmUpMs: 1_000,
+  measureMs: 1_500,
+  warmUpBytes: 2 ** 30,
   sessions: 10_000,
+  movingSessions: 2_000,
   standbySessions: 4_000,
-  migrations: 210,
+  sideRounds: 3,
+  migrations: 150,
   kills: 105,
+  refusals: 2_000,
 };
 
 /** As CI runs it: good for gross regressions only. */
 export const QUICK: Scale = {
   pairs: 3,
   warmUpMs: 300,
-  measureMs: 500,
+  measureMs: 300,
+  warmUpBytes: 2 ** 27,
   sessions: 1_000,
+  movingSessions: 400,
   standbySessions: 1_000,
-  migrations: 45,
-  kills: 15,
+  sideRounds: 1,
+  migrations: 18,
+  kills: 12,
+  refusals: 300,
 };
 
 export interface BenchOptions {

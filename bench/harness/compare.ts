@@ -10,20 +10,20 @@ export interface Measurement {
   readonly cpuUs?: number;
 }
 
-export interface Comparison<Way extends string> {
+export interface Comparison<Other extends string> {
   readonly unit: string;
-  /** Ways of doing the same work, `godwit` and `net` among them. */
-  readonly ways: Readonly<Record<Way | 'godwit' | 'net', () => Promise<Measurement>>>;
-  /** What `godwit` is divided by. Default: `net`. */
-  readonly over?: Way;
+  /** Two ways of doing the same work. */
+  readonly ways: Readonly<Record<Other | 'godwit', () => Promise<Measurement>>>;
+  /** What `godwit` is divided by. */
+  readonly over: Other;
 }
 
-/** Measures all ways in turns, each in processes of its own. The figure has the median of each. */
-export async function compare<Way extends string = never>(
+/** Measures both ways in turns, each in processes of its own. The figure has the median of each. */
+export async function compare<Other extends string>(
   bench: Bench,
-  { unit, ways, over }: Comparison<Way>,
+  { unit, ways, over }: Comparison<Other>,
 ): Promise<Figure> {
-  const names = Object.keys(ways) as (Way | 'godwit' | 'net')[];
+  const names = Object.keys(ways) as (Other | 'godwit')[];
   const legs = names.map((name) => ({
     name,
     run: async (round: number): Promise<Measurement> => {
@@ -46,11 +46,10 @@ export async function compare<Way extends string = never>(
       .map(([name, costs]) => [name, rounded(median(costs))]),
   );
   return {
-    ...quotient(values.godwit, values[over ?? 'net']),
-    ...(Object.fromEntries(names.map((name) => [name, rounded(median(values[name]))])) as Record<
-      'godwit' | 'net',
-      number
-    >),
+    ...quotient(values.godwit, values[over]),
+    ...Object.fromEntries(names.map((name) => [name, rounded(median(values[name]))])),
+    godwit: rounded(median(values.godwit)),
+    net: rounded(median(values[over])),
     unit,
     pairs: bench.scale.pairs,
     ...(Object.keys(cpuUs).length > 0 && { cpuUs }),

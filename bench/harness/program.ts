@@ -17,7 +17,7 @@ export type Answer =
   | { readonly id: number; readonly error: string };
 
 /** How often memory is collected before it is measured, and the pause behind each, in milliseconds. */
-const COLLECTIONS = 4;
+const COLLECTIONS = 3;
 const COLLECTION_PAUSE_MS = 60;
 
 export interface Program {

@@ -1,14 +1,14 @@
 /** peers: the same work by whatever else a program could use, and what that asks of the program. */
 import { measureCrashes } from '../figures/blackout.ts';
 import { Pool, type Moves } from '../figures/pool.ts';
-import { BULK_DOWN, measureStream } from '../figures/streams.ts';
+import { BULK_DOWN, measureStream, streamWindow } from '../figures/streams.ts';
 import { ping } from '../figures/tiny.ts';
 import type { Bench } from '../harness/bench.ts';
 import { interleave } from '../harness/interleave.ts';
 import { median, percentile, rounded } from '../harness/statistics.ts';
 import type { Implementation } from '../programs/implementation.ts';
 import type { Pings } from '../programs/pings.ts';
-import type { Rate } from '../programs/rate-meter.ts';
+import type { Rate, Window } from '../programs/rate-meter.ts';
 import type { PeerClientConfig, PeerName, PeerServerConfig } from './peer.ts';
 import { redisObstacle, startRedis } from './redis.ts';
 import type { Work } from './work.ts';
@@ -148,7 +148,7 @@ async function measureRow(
     port,
     ...(redis !== undefined && { redis }),
   });
-  const ask = async <T>(work: Work, call: string): Promise<T> => {
+  const ask = async <T>(work: Work, call: string, window: Window): Promise<T> => {
     const { client } = await bench.startBoth(name, {
       server: { program: 'bench/peers/peer-server.ts', config: server(work) },
       client: {
@@ -156,7 +156,7 @@ async function measureRow(
         config: (port) => ({ peer: name, work, ports: [port] }) satisfies PeerClientConfig,
       },
     });
-    return client.call<T>(call, { ...bench.scale, bytes: PING_BYTES });
+    return client.call<T>(call, { ...window, bytes: PING_BYTES });
   };
   const crashes = async (): Promise<Moves> => {
     const pool = await Pool.start(bench, {
@@ -171,8 +171,10 @@ async function measureRow(
     });
     return pool.crash(kills);
   };
-  const rate = onlyCrashes ? undefined : await bench.within(() => ask<Rate>('stream', 'rate'));
-  const pings = onlyCrashes ? undefined : await bench.within(() => ask<Pings>('echo', 'pings'));
+  const rate = onlyCrashes
+    ? undefined
+    : await bench.within(() => ask<Rate>('stream', 'rate', streamWindow(bench.scale)));
+  const pings = onlyCrashes ? undefined : await bench.within(() => ask<Pings>('echo', 'pings', bench.scale));
   return {
     throughput: rate === undefined ? NaN : rate.count / rate.seconds / 1e9,
     ping: pings?.medianUs ?? NaN,

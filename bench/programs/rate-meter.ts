@@ -5,6 +5,8 @@ export interface Window {
   readonly warmUpMs: number;
   /** At least so long it counts. */
   readonly measureMs: number;
+  /** The warm-up also takes until so much is done. Default 0. */
+  readonly warmUpAmount?: number;
 }
 
 export interface Rate {
@@ -18,15 +20,17 @@ export interface Rate {
 export class RateMeter {
   readonly #beginMs: number;
   readonly #measureMs: number;
+  readonly #warmUpAmount: number;
   readonly #done = Promise.withResolvers<Rate>();
   #total = 0;
   #first: { readonly ms: number; readonly total: number } | undefined;
   #over = false;
 
   /** The warm-up begins now. */
-  constructor({ warmUpMs, measureMs }: Window) {
+  constructor({ warmUpMs, measureMs, warmUpAmount = 0 }: Window) {
     this.#beginMs = performance.now() + warmUpMs;
     this.#measureMs = measureMs;
+    this.#warmUpAmount = warmUpAmount;
   }
 
   /** So much more was done. */
@@ -35,7 +39,7 @@ export class RateMeter {
     const ms = performance.now();
     this.#total += amount;
     if (this.#first === undefined) {
-      if (ms >= this.#beginMs) this.#first = { ms, total: this.#total };
+      if (ms >= this.#beginMs && this.#total >= this.#warmUpAmount) this.#first = { ms, total: this.#total };
     } else if (ms >= this.#first.ms + this.#measureMs) {
       this.#over = true;
       this.#done.resolve({

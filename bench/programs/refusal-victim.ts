@@ -20,6 +20,9 @@ export interface Cost {
   readonly allocatedBytes: number | undefined;
 }
 
+/** What the observer of collections tells comes so late at the most, in milliseconds. */
+const OBSERVER_DELAY_MS = 20;
+
 await runProgram(async (config: RefusalVictimConfig) => {
   let collections = 0;
   new PerformanceObserver((list) => (collections += list.getEntries().length)).observe({
@@ -37,14 +40,14 @@ await runProgram(async (config: RefusalVictimConfig) => {
       begin: async () => {
         (globalThis as { gc?: () => void }).gc?.();
         // What the observer tells of that collection comes later.
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, OBSERVER_DELAY_MS));
         collectionsAtStart = collections;
         start = now();
         return null;
       },
       end: async (): Promise<Cost> => {
         const end = now();
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, OBSERVER_DELAY_MS));
         return {
           cpuMs: end.cpuMs - start.cpuMs,
           allocatedBytes: collections === collectionsAtStart ? end.bytes - start.bytes : undefined,
