@@ -8,10 +8,15 @@ import type { OnReadOpts } from 'node:net';
 const READ_BUFFER_BYTES = 256 * 1024;
 let readBuffer: Uint8Array | undefined;
 
+/** Who reads what is lent. */
+export interface Borrower {
+  take(chunk: Uint8Array): void;
+}
+
 export class Lender {
   /** What a socket is to be made with. */
   readonly onread: OnReadOpts;
-  #onData: ((chunk: Uint8Array) => void) | undefined;
+  #borrower: Borrower | undefined;
   /** Copies of what came before somebody took it: a socket that is paused may have read already. */
   #early: Uint8Array[] | undefined;
 
@@ -26,20 +31,20 @@ export class Lender {
     };
   }
 
-  /** Bytes go there from now on; each chunk is valid until `onData` returns. */
-  lendTo(onData: (chunk: Uint8Array) => void): void {
-    this.#onData = onData;
+  /** Bytes go there from now on; each chunk is valid until `take` returns. */
+  lendTo(borrower: Borrower): void {
+    this.#borrower = borrower;
     if (this.#early !== undefined) process.nextTick(() => this.#passOn());
   }
 
   #take(chunk: Uint8Array): void {
-    if (this.#onData !== undefined && this.#early === undefined) this.#onData(chunk);
+    if (this.#borrower !== undefined && this.#early === undefined) this.#borrower.take(chunk);
     else (this.#early ??= []).push(new Uint8Array(chunk));
   }
 
   #passOn(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
-    for (const chunk of early) this.#onData?.(chunk);
+    for (const chunk of early) this.#borrower?.take(chunk);
   }
 }

@@ -33,6 +33,13 @@ export interface SocketCarrierOptions {
   readonly lender?: Lender | undefined;
 }
 
+/** Where a socket names the carrier that is made of it: so all sockets share their listeners. */
+const CARRIER = Symbol('carrier');
+
+interface OwnedSocket extends net.Socket {
+  [CARRIER]: SocketCarrier;
+}
+
 /** A carrier around a connected stream socket. */
 export class SocketCarrier implements Carrier {
   readonly exporter: Uint8Array | undefined;
@@ -50,8 +57,9 @@ export class SocketCarrier implements Carrier {
     if (lender !== undefined) socket.pause();
     this.exporter = exporter;
     this.tls = tls;
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
+    (socket as OwnedSocket)[CARRIER] = this;
+    socket.on('error', onError);
+    socket.on('close', onClose);
   }
 
   get localAddress(): string | undefined {
@@ -87,10 +95,10 @@ export class SocketCarrier implements Carrier {
       });
       return;
     }
-    if (this.#lender === undefined) socket.on('data', this.#onData);
-    else this.#lender.lendTo(this.#onData);
-    socket.on('drain', this.#onDrain);
-    socket.on('end', this.#onEnd);
+    if (this.#lender === undefined) socket.on('data', onData);
+    else this.#lender.lendTo(this);
+    socket.on('drain', onDrain);
+    socket.on('end', onEnd);
     socket.resume();
   }
 
@@ -158,37 +166,41 @@ export class SocketCarrier implements Carrier {
     const socket = this.#socket;
     this.#reported = true;
     socket.pause();
-    socket.off('data', this.#onData);
-    socket.off('drain', this.#onDrain);
-    socket.off('end', this.#onEnd);
-    socket.off('close', this.#onClose);
-    socket.off('error', this.#onError);
+    socket.off('data', onData);
+    socket.off('drain', onDrain);
+    socket.off('end', onEnd);
+    socket.off('close', onClose);
+    socket.off('error', onError);
     return socket;
   }
 
-  readonly #onData = (chunk: Uint8Array): void => {
+  /** @internal Bytes that came. */
+  take(chunk: Uint8Array): void {
     if (this.#closed === undefined) this.#handlers?.onData(chunk);
-  };
+  }
 
-  readonly #onDrain = (): void => {
+  /** @internal What was written is passed on. */
+  drained(): void {
     if (this.#closed === undefined) this.#handlers?.onDrain();
-  };
+  }
 
-  readonly #onError = (error: Error): void => {
+  /** @internal The socket is about to close. */
+  failed(error: Error): void {
     this.#closed ??= closedBy(error);
-  };
+  }
 
-  /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. */
-  readonly #onEnd = (): void => {
+  /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. @internal */
+  endedByPeer(): void {
     if (this.#closed !== undefined || this.#handlers?.onEnd?.() === true) return;
     this.#closed = ENDED_BY_PEER;
     this.#finish();
     this.#report(ENDED_BY_PEER);
-  };
+  }
 
-  readonly #onClose = (): void => {
+  /** @internal The socket is closed. */
+  socketClosed(): void {
     this.#report(ENDED_BY_PEER);
-  };
+  }
 
   /** Flushes, ends and goes on reading into nothing: closing a socket with unread input would reset it. */
   #finish(): void {
@@ -206,6 +218,26 @@ export class SocketCarrier implements Carrier {
     this.#reported = true;
     this.#handlers.onClose(this.#closed ?? otherwise);
   }
+}
+
+function onData(this: net.Socket, chunk: Uint8Array): void {
+  (this as OwnedSocket)[CARRIER].take(chunk);
+}
+
+function onDrain(this: net.Socket): void {
+  (this as OwnedSocket)[CARRIER].drained();
+}
+
+function onError(this: net.Socket, error: Error): void {
+  (this as OwnedSocket)[CARRIER].failed(error);
+}
+
+function onEnd(this: net.Socket): void {
+  (this as OwnedSocket)[CARRIER].endedByPeer();
+}
+
+function onClose(this: net.Socket): void {
+  (this as OwnedSocket)[CARRIER].socketClosed();
 }
 
 export const SOCKET_OPTIONS = {
@@ -243,18 +275,53 @@ export class TcpTransport implements Transport {
   }
 }
 
-/** Tells of the steps of a connecting socket, which node's names are for. */
+/** Where a socket keeps who hears of the steps of its dial, until that is done. */
+const ON_STEP = Symbol('onStep');
+
+interface TellingSocket extends net.Socket {
+  [ON_STEP]: ((step: DialStep) => void) | undefined;
+}
+
+/** Tells of the steps of a connecting socket, which node's names are for. The listeners live as long as the socket, so all share them. */
 export function tellSteps(socket: net.Socket, onStep: (step: DialStep) => void): void {
-  socket.on('lookup', (error, address, family, host) => {
-    onStep({ event: 'lookup', args: [error, address, family as number, host] });
-  });
-  socket.on('connectionAttempt', (...args) => {
-    // The list is there only while several addresses are tried.
-    const attempted = socket.autoSelectFamilyAttemptedAddresses as readonly string[] | undefined;
-    onStep({ event: 'connectionAttempt', args, isOneOfSeveral: attempted !== undefined });
-  });
-  socket.on('connectionAttemptFailed', (...args) => onStep({ event: 'connectionAttemptFailed', args }));
-  socket.on('connectionAttemptTimeout', (...args) => onStep({ event: 'connectionAttemptTimeout', args }));
+  (socket as TellingSocket)[ON_STEP] = onStep;
+  socket.on('lookup', tellLookup);
+  socket.on('connectionAttempt', tellAttempt);
+  socket.on('connectionAttemptFailed', tellFailure);
+  socket.on('connectionAttemptTimeout', tellTimeout);
+}
+
+function forgetSteps(socket: net.Socket): void {
+  (socket as TellingSocket)[ON_STEP] = undefined;
+}
+
+function tellLookup(
+  this: net.Socket,
+  error: Error | null,
+  address: string | undefined,
+  family: string | number | null,
+  host: string,
+): void {
+  const args = [error, address, family as number, host] as const;
+  (this as TellingSocket)[ON_STEP]?.({ event: 'lookup', args });
+}
+
+function tellAttempt(this: net.Socket, ...args: [address: string, port: number, family: number]): void {
+  // The list is there only while several addresses are tried.
+  const attempted = this.autoSelectFamilyAttemptedAddresses as readonly string[] | undefined;
+  const isOneOfSeveral = attempted !== undefined;
+  (this as TellingSocket)[ON_STEP]?.({ event: 'connectionAttempt', args, isOneOfSeveral });
+}
+
+function tellFailure(
+  this: net.Socket,
+  ...args: [address: string, port: number, family: number, error: Error]
+): void {
+  (this as TellingSocket)[ON_STEP]?.({ event: 'connectionAttemptFailed', args });
+}
+
+function tellTimeout(this: net.Socket, ...args: [address: string, port: number, family: number]): void {
+  (this as TellingSocket)[ON_STEP]?.({ event: 'connectionAttemptTimeout', args });
 }
 
 /** Follows a connecting socket up to `event`; shared by every transport that is made of node's sockets. */
@@ -274,6 +341,7 @@ export function watchDial(
     socket.off(event, onReady);
     socket.off('error', onError);
     socket.off('close', onEarlyClose);
+    forgetSteps(socket);
     if (error === undefined) return;
     // Sockets that die of being destroyed still report errors, which nobody waits for any more.
     socket.on('error', () => undefined);
@@ -320,11 +388,12 @@ export function listenOn<S extends net.Socket>(
   wrap: (socket: S) => Carrier,
 ): Listener {
   let connections = 0;
+  const onClose = (): void => {
+    connections -= 1;
+  };
   server.on(event, (socket: S) => {
     connections += 1;
-    socket.once('close', () => {
-      connections -= 1;
-    });
+    socket.on('close', onClose);
     handlers.onCarrier(wrap(socket));
   });
   server.on('listening', () => handlers.onListening?.());

@@ -44,13 +44,13 @@ const STANDBYS_MAX = 8;
 export class ClientDriver implements SessionPort, HubMember {
   readonly sessionId: string;
   readonly service: string;
-  readonly dialing: StandbyDialing;
   readonly #session: ClientSession;
   readonly #driver: CarrierDriver;
   readonly #listener: PortListener;
   readonly #transport: Transport;
   readonly #dialOptions: DialOptions;
   readonly #dials = new Map<number, Dial>();
+  #dialing: StandbyDialing | undefined;
   readonly #hub: StandbyHub | undefined;
   readonly #maxStandbys: number;
   #connected = false;
@@ -70,7 +70,6 @@ export class ClientDriver implements SessionPort, HubMember {
       timeoutMs: timers.dialTimeoutMs,
       unixSockets: servers.some(({ host }) => unixPathOf(host) !== undefined),
     });
-    this.dialing = standbyDialing(this.#dialOptions);
     this.#maxStandbys = Math.min(Math.max(options.maxStandbys ?? STANDBYS_DEFAULT, 0), STANDBYS_MAX);
     this.#hub =
       options.standby === false || this.#maxStandbys === 0 ? undefined : standbyHubOf(this.#transport);
@@ -173,6 +172,9 @@ export class ClientDriver implements SessionPort, HubMember {
 
   get id(): Uint8Array {
     return this.#session.sessionId;
+  }
+  get dialing(): StandbyDialing {
+    return (this.#dialing ??= standbyDialing(this.#dialOptions));
   }
   standbyProof(
     challenge: { serverName: string; nonce: Uint8Array },

@@ -21,6 +21,7 @@ import {
   type RaceHost,
   type ReadyCarrier,
 } from './candidate-race.ts';
+import { CarrierSet } from './carrier-set.ts';
 import type { Attempt } from './client-attempt.ts';
 import type { Candidate, CarrierFailure, ClientEvent, Failure, MigrationReport } from './client-events.ts';
 import { CLIENT_TRANSITIONS, type ClientState, type ClientTransition } from './client-state.ts';
@@ -98,8 +99,8 @@ export class ClientCore {
   readonly raceHost: RaceHost;
   /** Control frames waiting for each carrier. */
   readonly outbox = new Map<number, Uint8Array[]>();
-  readonly unwritable = new Set<number>();
-  readonly busy = new Set<number>();
+  readonly unwritable = new CarrierSet();
+  readonly busy = new CarrierSet();
   servers: Candidate[];
   state: ClientState = 'opening';
   /** The newest epoch this client asked a server for. */

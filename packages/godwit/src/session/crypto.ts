@@ -98,13 +98,15 @@ export interface CryptoEvent {
 /** Requests that wait for their result. One owner, one book. */
 export class CryptoBook {
   readonly #emit: (event: CryptoEvent) => void;
-  readonly #waiting = new Map<number, (result: never) => void>();
+  /** The only one that waits: with cryptography that answers at once there is never another. */
+  #first: { readonly id: number; readonly then: (result: never) => void } | undefined;
+  #others: Map<number, (result: never) => void> | undefined;
   #nextId = 1;
   constructor(emit: (event: CryptoEvent) => void) {
     this.#emit = emit;
   }
   get size(): number {
-    return this.#waiting.size;
+    return (this.#first === undefined ? 0 : 1) + (this.#others?.size ?? 0);
   }
   ask<O extends CryptoOperation>(
     request: CryptoRequest<O> & CryptoRequest,
@@ -112,16 +114,24 @@ export class CryptoBook {
   ): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    this.#waiting.set(id, then);
+    if (this.#first === undefined) this.#first = { id, then };
+    else (this.#others ??= new Map()).set(id, then);
     this.#emit({ type: 'crypto', id, request });
   }
   /** Answers of requests that were dropped meanwhile are ignored. */
   answer(id: number, result: CryptoResult): void {
-    const then = this.#waiting.get(id);
-    this.#waiting.delete(id);
+    if (this.#first?.id === id) {
+      const { then } = this.#first;
+      this.#first = undefined;
+      then(result as never);
+      return;
+    }
+    const then = this.#others?.get(id);
+    this.#others?.delete(id);
     then?.(result as never);
   }
   clear(): void {
-    this.#waiting.clear();
+    this.#first = undefined;
+    this.#others = undefined;
   }
 }

@@ -43,6 +43,8 @@ export interface EntranceHost {
   emit(event: ServerEvent): void;
 }
 
+const NOTHING = new Uint8Array(0);
+
 export class Entrance {
   readonly #host: EntranceHost;
 
@@ -133,7 +135,7 @@ export class Entrance {
       output: 0,
       inputFinished: false,
       outputFinished: false,
-      state: new Uint8Array(0),
+      state: NOTHING,
       schema: config.schema,
     };
     const streams = ServerStreams.fresh(config.limits, config.crc32);
@@ -239,8 +241,8 @@ export class Entrance {
         const payload = encodePayload('support', {
           epoch: session.epoch,
           delivery: this.#host.config.delivery,
-          keyShare: fresh?.keyShare ?? new Uint8Array(0),
-          nonce: fresh?.nonce ?? new Uint8Array(0),
+          keyShare: fresh?.keyShare ?? NOTHING,
+          nonce: fresh?.nonce ?? NOTHING,
           triggerKeyId: keyId,
           triggerKey: masked,
           credit: session.streams.receive.credit,

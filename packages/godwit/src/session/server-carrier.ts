@@ -22,6 +22,8 @@ export interface CarrierMeta {
   readonly network?: string | undefined;
 }
 
+const NOTHING = new Uint8Array(0);
+
 export class ServerCarrier implements DeadlineOwner {
   readonly id: number;
   readonly nonce: Uint8Array;
@@ -46,7 +48,7 @@ export class ServerCarrier implements DeadlineOwner {
   ) {
     this.id = id;
     this.nonce = nonce;
-    this.exporter = exporter ?? new Uint8Array(0);
+    this.exporter = exporter ?? NOTHING;
     this.network = network;
     this.nextTimeout = deadline;
     this.#expired = expired;

@@ -126,9 +126,12 @@ export class SlabQueue {
     }
   }
 
-  /** Gives the spare slabs back; to be called when the stream has been quiet. */
+  /** Gives back what holds no bytes; to be called when the stream has been quiet. */
   shrink(): void {
     this.#spares = [];
+    if (this.#start < this.#end) return;
+    this.#slabs = [];
+    this.#first = 0;
   }
 
   /** Forgets everything and continues at `offset`. No view may be in use: the slabs are used again. */

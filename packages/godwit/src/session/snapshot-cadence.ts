@@ -92,6 +92,13 @@ export class SnapshotCadence {
     this.#core.timers.cancel('unprotect');
     this.pump();
     this.checkBlocked();
+    // If nothing more moves, what the session holds and does not need is given back.
+    if (this.#isQuiet)
+      this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
+  }
+
+  get #isQuiet(): boolean {
+    return this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind;
   }
 
   /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
@@ -118,8 +125,7 @@ export class SnapshotCadence {
     if (this.#core.state !== 'active' || this.#core.applicationGone) return;
     if (this.#core.dataBytes > this.#dataBytesAtNewest || this.#hasUncommitted) this.want('cadence');
     this.pump();
-    if (this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind)
-      this.#core.streams.shrink();
+    if (this.#isQuiet) this.#core.streams.shrink();
   }
 
   want(reason: ExportReason): void {

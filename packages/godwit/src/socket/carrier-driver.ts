@@ -38,22 +38,58 @@ const PIECE_BYTES = 64 * 1024;
 /** Parts that leave together are joined when they are no more than this, in bytes. */
 const JOIN_BYTES = 4096;
 
-interface Attached {
+/** One carrier of the driver; an object of a class, since closures for its handlers would take twice the memory. */
+class Attached implements CarrierHandlers {
+  readonly #owner: CarrierOwner;
+  readonly carrierId: number;
   readonly carrier: Carrier;
   readonly decoder: FrameDecoder<Incoming>;
-  gone: boolean;
+  gone = false;
   /** What goes out before all else, with the first frames if they are ready in the same tick. */
   greeting: Uint8Array | undefined;
   /** It is gone, but not all that came on it is decoded. */
-  closed?: CarrierClosed;
+  closed: CarrierClosed | undefined;
+  /** Place among those with bytes that are not decoded yet; -1 when it has none. */
+  stalledAt = -1;
+
+  constructor(
+    owner: CarrierOwner,
+    carrierId: number,
+    carrier: Carrier,
+    decoder: FrameDecoder<Incoming>,
+    greeting: Uint8Array | undefined,
+  ) {
+    this.#owner = owner;
+    this.carrierId = carrierId;
+    this.carrier = carrier;
+    this.decoder = decoder;
+    this.greeting = greeting;
+  }
+
+  onData(chunk: Uint8Array): void {
+    this.#owner.received(this, chunk);
+  }
+  onDrain(): void {
+    if (!this.gone) this.#owner.drained(this);
+  }
+  onClose(closed: CarrierClosed): void {
+    this.#owner.closed(this, closed);
+  }
 }
 
-export class CarrierDriver {
+/** Whom carriers tell what comes. */
+interface CarrierOwner {
+  received(attached: Attached, chunk: Uint8Array): void;
+  drained(attached: Attached): void;
+  closed(attached: Attached, closed: CarrierClosed): void;
+}
+
+export class CarrierDriver implements CarrierOwner {
   readonly #core: Core;
   readonly #hooks: DriverHooks;
   readonly #carriers = new Map<number, Attached>();
   /** Carriers with bytes that are not decoded yet. */
-  readonly #stalled = new Map<number, Attached>();
+  readonly #stalled: Attached[] = [];
   readonly deadline: Deadline;
   /** Carriers whose greeting may not have gone out yet. */
   readonly #ungreeted: Attached[] = [];
@@ -85,8 +121,8 @@ export class CarrierDriver {
 
   /** A frame that its sender has begun on the carrier and not finished. What waits for us does not count. */
   unfinishedFrame(carrierId: number): FrameDecoder<Incoming>['unfinished'] {
-    const waitsForUs = this.#stalled.has(carrierId);
-    return waitsForUs ? undefined : this.#carriers.get(carrierId)?.decoder.unfinished;
+    const attached = this.#carriers.get(carrierId);
+    return attached === undefined || attached.stalledAt >= 0 ? undefined : attached.decoder.unfinished;
   }
 
   takeCarrierId(): number {
@@ -102,29 +138,30 @@ export class CarrierDriver {
     decoder: FrameDecoder<Incoming>,
     greeting?: Uint8Array,
   ): CarrierHandlers {
-    const attached: Attached = { carrier, decoder, gone: false, greeting };
+    const attached = new Attached(this, carrierId, carrier, decoder, greeting);
     this.#carriers.set(carrierId, attached);
     if (greeting !== undefined) this.#ungreeted.push(attached);
-    const handlers: CarrierHandlers = {
-      onData: (chunk) => {
-        decoder.push(chunk);
-        try {
-          this.#decode(carrierId, attached);
-        } finally {
-          if (carrier.lendsChunks) decoder.keep();
-          this.settle();
-        }
-      },
-      onDrain: () => {
-        if (attached.gone) return;
-        this.#core.setWritable(carrierId, true);
-        this.schedule();
-      },
-      onClose: (closed) => this.#onClose(carrierId, attached, closed),
-    };
-    carrier.start(handlers);
+    carrier.start(attached);
     this.#hooks.carriersChanged?.();
-    return handlers;
+    return attached;
+  }
+
+  /** @internal */
+  received(attached: Attached, chunk: Uint8Array): void {
+    const { carrier, decoder } = attached;
+    decoder.push(chunk);
+    try {
+      this.#decode(attached);
+    } finally {
+      if (carrier.lendsChunks) decoder.keep();
+      this.settle();
+    }
+  }
+
+  /** @internal */
+  drained({ carrierId }: Attached): void {
+    this.#core.setWritable(carrierId, true);
+    this.schedule();
   }
 
   /** Sends the last frames, flushes and ends the carrier. */
@@ -222,27 +259,39 @@ export class CarrierDriver {
     }
   }
 
-  #decode(carrierId: number, attached: Attached): void {
+  #decode(attached: Attached): void {
+    const { carrierId } = attached;
     // Until all is decoded: an answer of cryptography may be awaited, or a listener may throw.
-    this.#stalled.set(carrierId, attached);
+    if (attached.stalledAt < 0) attached.stalledAt = this.#stalled.push(attached) - 1;
     try {
       while (!attached.gone && !this.#isBusy(carrierId)) {
         const frame = attached.decoder.next();
         if (frame === undefined) {
-          this.#stalled.delete(carrierId);
-          if (attached.closed) this.#lose(carrierId, attached, attached.closed);
+          this.#unstall(attached);
+          if (attached.closed) this.#lose(attached, attached.closed);
           return;
         }
         if (frame.frame === 'data' && attached.carrier.lendsChunks)
           this.#handleLentData(carrierId, attached, frame.bytes);
         else this.#core.handleFrame(now(), carrierId, frame);
       }
-      if (attached.gone) this.#stalled.delete(carrierId);
+      if (attached.gone) this.#unstall(attached);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#stalled.delete(carrierId);
+      this.#unstall(attached);
       this.#hooks.carrierError(carrierId, error);
     }
+  }
+
+  /** The last one takes its place. */
+  #unstall(attached: Attached): void {
+    const at = attached.stalledAt;
+    if (at < 0) return;
+    attached.stalledAt = -1;
+    const last = this.#stalled.pop() as Attached;
+    if (last === attached) return;
+    this.#stalled[at] = last;
+    last.stalledAt = at;
   }
 
   /** Data leaves the carrier's memory in pieces of the size that net reads. */
@@ -263,24 +312,28 @@ export class CarrierDriver {
 
   #resumeDecoding(): boolean {
     let resumed = false;
-    for (const [carrierId, attached] of this.#stalled) {
-      if (!attached.gone && this.#core.isBusy(carrierId)) continue;
+    if (this.#stalled.length === 0) return false;
+    // A copy: decoding one may settle others.
+    for (const attached of [...this.#stalled]) {
+      if (attached.stalledAt < 0 || (!attached.gone && this.#core.isBusy(attached.carrierId))) continue;
       resumed = true;
-      this.#decode(carrierId, attached);
+      this.#decode(attached);
     }
     return resumed;
   }
 
-  #onClose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
+  /** @internal */
+  closed(attached: Attached, closed: CarrierClosed): void {
     this.#hooks.carrierClosed?.(attached.carrier);
     if (attached.gone) return;
     // What came before the close comes first: a RESET whose proof is being checked says more than that its carrier is gone.
-    if (this.#stalled.has(carrierId)) attached.closed = closed;
-    else this.#lose(carrierId, attached, closed);
+    if (attached.stalledAt >= 0) attached.closed = closed;
+    else this.#lose(attached, closed);
     this.settle();
   }
 
-  #lose(carrierId: number, attached: Attached, closed: CarrierClosed): void {
+  #lose(attached: Attached, closed: CarrierClosed): void {
+    const { carrierId } = attached;
     attached.gone = true;
     this.#carriers.delete(carrierId);
     this.#core.handleCarrierLost(now(), carrierId, closed);

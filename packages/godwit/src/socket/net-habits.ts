@@ -74,12 +74,11 @@ const WRITABLE_HIGH_WATER_BYTES = 256 * 1024;
 /** Only what concerns the stream: options of `connect` come along, and `read` or `write` among them would replace methods. */
 export function streamOptions(options: SocketOptions): object {
   const { highWaterMark, readableHighWaterMark, writableHighWaterMark } = options;
-  const given = {
-    highWaterMark,
-    readableHighWaterMark,
+  return {
+    ...(highWaterMark !== undefined && { highWaterMark }),
+    ...(readableHighWaterMark !== undefined && { readableHighWaterMark }),
     writableHighWaterMark: writableHighWaterMark ?? highWaterMark ?? WRITABLE_HIGH_WATER_BYTES,
   };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 export function notConnected(): GodwitError {

@@ -29,7 +29,7 @@ import {
   writeAfterEnd,
 } from './net-habits.ts';
 import { Outbound, type WriteCallback } from './outbound.ts';
-import { eventsOf, listenWhile } from './port-listeners.ts';
+import { SocketListener, type Hearing } from './port-listeners.ts';
 import { socketAddress, type Addresses, type PortListener, type SessionPort } from './port.ts';
 import { TlsShaped } from './tls-shaped.ts';
 import { UserBuffer } from './user-buffer.ts';
@@ -84,7 +84,7 @@ export class Socket extends TlsShaped {
       ...(typeOfService !== undefined && { typeOfService }),
     });
     if (signal !== undefined) addAbortSignal(signal, this);
-    super.on('end', () => this.#onEnd());
+    super.on('end', Socket.#onEnd);
   }
 
   // --- Connecting -----------------------------------------------------------------------------------------------
@@ -132,26 +132,27 @@ export class Socket extends TlsShaped {
   /** @internal What the session calls. */
   protected createListener(): PortListener {
     // A session that outlives this use of the socket must not reach the next one.
-    const outbound = this.#outbound;
-    return listenWhile(() => this.#outbound === outbound && !this.destroyed, {
-      ...eventsOf(this),
-      dialStep: (step) => this.#onDialStep(step),
-      connected: (addresses) => this.#onConnected(addresses),
-      readable: () => this.#onReadable(),
-      drained: () => {
-        this.#idleTimer.refresh();
-        outbound.pump();
-      },
-      thawed: () => this.#onThawed(),
-      migrated: (report) => {
-        this.#migrations += 1;
-        this.#moves.moved(report);
-        this.emit('migrated', report);
-      },
-      migrationFailed: (failure) => this.#moves.failed(failure),
-      closed: (error) => this.#onClosed(error),
-    });
+    return new SocketListener<Socket>(this, this.#outbound, Socket.#hearing);
   }
+
+  static readonly #hearing: Hearing<Socket> = {
+    isUsed: (socket, outbound) => socket.#outbound === outbound && !socket.destroyed,
+    dialStep: (socket, step) => socket.#onDialStep(step),
+    connected: (socket, addresses) => socket.#onConnected(addresses),
+    readable: (socket) => socket.#onReadable(),
+    drained: (socket) => {
+      socket.#idleTimer.refresh();
+      socket.#outbound.pump();
+    },
+    thawed: (socket) => socket.#onThawed(),
+    migrated: (socket, report) => {
+      socket.#migrations += 1;
+      socket.#moves.moved(report);
+      socket.emit('migrated', report);
+    },
+    migrationFailed: (socket, failure) => socket.#moves.failed(failure),
+    closed: (socket, error) => socket.#onClosed(error),
+  };
 
   #onDialStep(step: DialStep): void {
     this.#idleTimer.refresh();
@@ -210,7 +211,7 @@ export class Socket extends TlsShaped {
     }
   }
 
-  #onEnd(): void {
+  static #onEnd(this: Socket): void {
     this.#port?.finConsumed();
     if (!this.allowHalfOpen) this.write = writeAfterEnd;
   }
