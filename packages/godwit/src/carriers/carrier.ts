@@ -57,7 +57,7 @@ export interface Carrier {
   readonly tls: TLSSocket | undefined;
   /** Bytes that `write` took and the pipe has not. */
   readonly bytesQueued: number;
-  /** A chunk is valid until `onData` returns, and no longer: its memory takes the next bytes that come. */
+  /** The chunk that `onData` is called with is valid until that returns, and no longer: its memory takes the next bytes that come. */
   readonly lendsChunks: boolean;
 
   /**

@@ -409,6 +409,41 @@ describe('the TCP transport', () => {
     assert.equal(Buffer.from(lent[0] ?? []).toString(), 'other');
   });
 
+  test('gives what a dialled socket reads in bulk away: nothing is read into that memory again', async (t) => {
+    const world = await createWorld(t, new TcpTransport());
+    const [one, one2] = await world.pair();
+    const owned: { chunk: Uint8Array; copy: Uint8Array }[] = [];
+    let bytes = 0;
+    let last = 0;
+    one.carrier.start({
+      onData: (chunk) => {
+        if (!one.carrier.lendsChunks) owned.push({ chunk, copy: new Uint8Array(chunk) });
+        bytes += chunk.byteLength;
+        last = chunk.byteLength;
+        one.events.emit('change');
+      },
+      onDrain: () => undefined,
+      onClose: () => undefined,
+    });
+    let sent = 0;
+    for (let i = 0; i < 64; i += 1) {
+      const part = new Uint8Array(50_000).fill(i);
+      one2.carrier.write([part]);
+      sent += part.byteLength;
+    }
+    await one.until(() => bytes === sent);
+    assert.ok(owned.length > 0, 'no bulk read was given away');
+    for (const { chunk, copy } of owned) assert.equal(Buffer.compare(chunk, copy), 0);
+    // And once little comes, memory is lent again.
+    for (let i = 0; i < 2; i += 1) {
+      one2.carrier.write([new Uint8Array(10)]);
+      sent += 10;
+      await one.until(() => bytes === sent);
+    }
+    assert.equal(last, 10);
+    assert.equal(one.carrier.lendsChunks, true);
+  });
+
   test('hands the raw stream out, with the bytes already read at its front', async (t) => {
     const world = await createWorld(t, new TcpTransport());
     const [client, server] = await world.pair();

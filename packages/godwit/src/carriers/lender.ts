@@ -1,9 +1,12 @@
-/** Reads of sockets that were dialled, into memory that all of them share. */
+/**
+ * Reads of sockets that were dialled: into memory that all of them share, which is only lent, while little comes; into
+ * memory of the application's own while much comes, so that it is copied nowhere.
+ */
 import type { OnReadOpts } from 'node:net';
 
 /**
- * The memory, in bytes. What is in it is used up before the next socket reads, so there is one for all: large, so that it
- * takes what has come in one system call, and always in the processor's cache.
+ * The shared memory, in bytes. What is in it is used up before the next socket reads, so there is one for all: large, so that
+ * it takes what has come in one system call, and always in the processor's cache.
  */
 const READ_BUFFER_BYTES = 256 * 1024;
 let readBuffer: Uint8Array | undefined;
@@ -13,28 +16,53 @@ export interface Borrower {
   take(chunk: Uint8Array): void;
 }
 
+/** A read of so many bytes is part of a bulk stream: a record of TLS brings no more than 16 KiB. */
+const BULK_READ_BYTES = 8 * 1024;
+/** Memory that bulk reads are given, in bytes: one after the other, until less than `MIN_ROOM_BYTES` is left. */
+const SLAB_BYTES = 128 * 1024;
+const MIN_ROOM_BYTES = 16 * 1024;
+
 export class Lender {
   /** What a socket is to be made with. */
   readonly onread: OnReadOpts;
   #borrower: Borrower | undefined;
   /** Copies of what came before somebody took it: a socket that is paused may have read already. */
   #early: Uint8Array[] | undefined;
+  /** What is left of the memory for bulk reads, while the next read goes there. */
+  #room: Uint8Array | undefined;
+  #isLending = true;
 
   constructor() {
-    readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+    const shared = (readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
     this.onread = {
-      buffer: readBuffer,
+      buffer: () => this.#room ?? shared,
       callback: (length, buffer) => {
+        this.#isLending = this.#room === undefined;
+        this.#room = this.#roomAfter(length);
         this.#take(buffer.subarray(0, length));
         return true;
       },
     };
   }
 
-  /** Bytes go there from now on; each chunk is valid until `take` returns. */
+  /** Whether the chunk that `take` was called with is only lent. */
+  get isLending(): boolean {
+    return this.#isLending;
+  }
+
+  /** Bytes go there from now on; a chunk that is lent is valid until `take` returns. */
   lendTo(borrower: Borrower): void {
     this.#borrower = borrower;
     if (this.#early !== undefined) process.nextTick(() => this.#passOn());
+  }
+
+  /** Memory for the next read, if that is likely to be large. What a small one leaves over is not kept for another. */
+  #roomAfter(length: number): Uint8Array | undefined {
+    if (length < BULK_READ_BYTES) return undefined;
+    const left = this.#room?.subarray(length);
+    return left !== undefined && left.byteLength >= MIN_ROOM_BYTES
+      ? left
+      : Buffer.allocUnsafeSlow(SLAB_BYTES);
   }
 
   #take(chunk: Uint8Array): void {
@@ -45,6 +73,7 @@ export class Lender {
   #passOn(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
+    this.#isLending = false;
     for (const chunk of early) this.#borrower?.take(chunk);
   }
 }

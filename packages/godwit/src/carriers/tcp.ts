@@ -81,7 +81,7 @@ export class SocketCarrier implements Carrier {
     return this.#socket.writableLength;
   }
   get lendsChunks(): boolean {
-    return this.#lender !== undefined;
+    return this.#lender?.isLending ?? false;
   }
 
   start(handlers: CarrierHandlers): void {

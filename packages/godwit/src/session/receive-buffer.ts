@@ -8,8 +8,8 @@ import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
 const MAX_ACK_INTERVAL_BYTES = 256 * 1024;
 
-/** So many chunks are held as they came, however small. Memory cost: as many of the carrier's chunks, of 64 KiB each. */
-const CHUNKS_AS_THEY_CAME = 8;
+/** So many chunks are held as they came, however small. Memory cost: as many of the carrier's chunks, of 128 KiB each. */
+const CHUNKS_AS_THEY_CAME = 4;
 /** Behind those, smaller chunks are gathered: a chunk of its own costs more than so many bytes. */
 const MIN_CHUNK_BYTES = 512;
 /** Smallest buffer that chunks are gathered in, in bytes. */

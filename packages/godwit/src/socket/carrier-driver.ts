@@ -47,6 +47,8 @@ class Attached implements CarrierHandlers {
   gone = false;
   /** What goes out before all else, with the first frames if they are ready in the same tick. */
   greeting: Uint8Array | undefined;
+  /** What is being decoded may be in memory that the carrier only lends. */
+  isLent = false;
   /** It is gone, but not all that came on it is decoded. */
   closed: CarrierClosed | undefined;
   /** Place among those with bytes that are not decoded yet; -1 when it has none. */
@@ -150,10 +152,12 @@ export class CarrierDriver implements CarrierOwner {
   received(attached: Attached, chunk: Uint8Array): void {
     const { carrier, decoder } = attached;
     decoder.push(chunk);
+    attached.isLent = carrier.lendsChunks;
     try {
       this.#decode(attached);
     } finally {
-      if (carrier.lendsChunks) decoder.keep();
+      if (attached.isLent) decoder.keep();
+      attached.isLent = false;
       this.settle();
     }
   }
@@ -271,8 +275,7 @@ export class CarrierDriver implements CarrierOwner {
           if (attached.closed) this.#lose(attached, attached.closed);
           return;
         }
-        if (frame.frame === 'data' && attached.carrier.lendsChunks)
-          this.#handleLentData(carrierId, attached, frame.bytes);
+        if (frame.frame === 'data' && attached.isLent) this.#handleLentData(carrierId, attached, frame.bytes);
         else this.#core.handleFrame(now(), carrierId, frame);
       }
       if (attached.gone) this.#unstall(attached);
