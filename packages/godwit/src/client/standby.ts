@@ -23,6 +23,8 @@ const RETRY_MAX_MS = 10_000;
 const PROOF_TIMEOUT_MS = 1_000;
 /** A standby without members is kept for so long, in milliseconds, for the next short session. */
 const LINGER_MS = 1_000;
+/** Changes of members are told this late at the most, in milliseconds. */
+const WATCH_DELAY_MS = 20;
 
 export interface Challenge {
   readonly serverName: string;
@@ -70,9 +72,9 @@ export class Standby {
   readonly #changed = new Set<string>();
   readonly #removed = new Map<string, Uint8Array>();
   readonly #deadline = new Deadline(() => this.#onDeadline());
+  readonly #watchAt = new Deadline(() => this.#watchDue());
   #state: State = { step: 'idle' };
   #failures = 0;
-  #watchScheduled = false;
 
   constructor(address: Candidate, transport: Transport, dialing: StandbyDialing, onUnused: () => void) {
     this.#address = address;
@@ -122,6 +124,7 @@ export class Standby {
     const state = this.#state;
     this.#state = { step: 'idle' };
     this.#deadline.set(undefined);
+    this.#watchAt.set(undefined);
     if (state.step === 'dialing') state.dial.cancel();
     else if (state.step !== 'idle') state.link.carrier.end();
     this.#onUnused();
@@ -217,7 +220,7 @@ export class Standby {
       this.#changed.add(id);
       member.handleStandby(this.#address, true);
     }
-    this.#scheduleWatch();
+    this.#watchDue();
   }
 
   #fail(): void {
@@ -235,14 +238,13 @@ export class Standby {
     if (wasReady) for (const member of this.#members.values()) member.handleStandby(this.#address, false);
   }
 
-  /** Changes of one tick leave in one WATCH. */
+  /** Changes of a while leave in one WATCH: when a server drains, all sessions change their standbys within seconds. */
   #scheduleWatch(): void {
-    if (this.#watchScheduled) return;
-    this.#watchScheduled = true;
-    process.nextTick(() => {
-      this.#watchScheduled = false;
-      if (this.#state.step === 'ready') this.#sendWatch(this.#state.link.carrier);
-    });
+    if (this.#watchAt.dueAt === undefined) this.#watchAt.set(now() + WATCH_DELAY_MS);
+  }
+
+  #watchDue(): void {
+    if (this.#state.step === 'ready') this.#sendWatch(this.#state.link.carrier);
   }
 
   #sendWatch(carrier: Carrier): void {

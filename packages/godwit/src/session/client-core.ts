@@ -276,7 +276,7 @@ export class ClientCore {
   }
 
   armDetect(now: number): void {
-    this.timers.set('detect', now + this.vitals.nextLookMs(this.config.timers));
+    this.timers.set('detect', now + this.vitals.nextLookMs(now, this.config.timers));
   }
 
   /** Data moves again: the detectors look sooner than they would at a quiet session. */

@@ -26,7 +26,9 @@ export interface Detector {
   readonly cause: Cause;
   /** When set, the session sends a PING so often, in ms, for `roundTripMs` to be fresh. */
   readonly pingIntervalMs?: number;
-  /** True to ask for a migration. Called every `detectIntervalMs` while the session is attached. */
+  /** It looks at `waitingMs` alone, so that it need not be called while no answer is outstanding. */
+  readonly whileWaiting?: boolean;
+  /** True to ask for a migration. Called every `detectIntervalMs` while the session is attached and bytes move. */
   check(signs: VitalSigns): boolean;
   /** The session moved: forget what was learned of the old server. */
   reset(): void;
@@ -46,6 +48,7 @@ export function stallDetector(options: StallOptions = {}): Detector {
   const { minMs = 1000, maxMs = 10_000, roundTrips = 16 } = options;
   return {
     cause: Cause.Stall,
+    whileWaiting: true,
     check: (signs) =>
       signs.waitingMs >=
       Math.min(maxMs, Math.max(minMs, roundTrips * (signs.roundTripMs ?? minMs / roundTrips))),

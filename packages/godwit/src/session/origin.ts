@@ -68,7 +68,7 @@ export class Origin {
     }
     this.#verify(peer, pull.nonce, pull.migrate, session, (refusal, migrate) => {
       if (!migrate) {
-        this.#refuseUnlessAnothers(peer, pull, session, refusal);
+        this.#refuseUnlessAnothers(peer, pull, session, refusal ?? notAsked());
         return;
       }
       if (migrate.epoch <= session.highestEpoch) {
@@ -207,12 +207,11 @@ export class Origin {
     nonce: Uint8Array,
     payload: Uint8Array,
     session: ServerSession,
-    then: (refusal: ProtocolError, migrate: Frame<'migrate'> | undefined) => void,
+    then: (refusal: ProtocolError | undefined, migrate: Frame<'migrate'> | undefined) => void,
   ): void {
-    const refusal = new ProtocolError(WireCode.Unauthenticated, 'the client did not ask for this');
     const migrate = decodeMigrate(payload);
     if (!migrate) {
-      then(refusal, undefined);
+      then(undefined, undefined);
       return;
     }
     const data = [new TextEncoder().encode(peer.name), nonce, macedPart(payload)];
@@ -220,13 +219,18 @@ export class Origin {
       { op: 'verify', secret: session.secret, label: 'migrate', data, mac: migrate.mac },
       ({ ok }) => {
         const alive = this.#host.findSession(session.id) === session;
-        if (!ok || migrate.origin !== this.#host.config.name) then(refusal, undefined);
+        if (!ok || migrate.origin !== this.#host.config.name) then(undefined, undefined);
         else if (!alive)
           then(new ProtocolError(WireCode.SessionEnded, 'the session ended meanwhile'), undefined);
-        else then(refusal, migrate);
+        else then(undefined, migrate);
       },
     );
   }
+}
+
+/** Made only where it is sent: an error costs more than the proof. */
+function notAsked(): ProtocolError {
+  return new ProtocolError(WireCode.Unauthenticated, 'the client did not ask for this');
 }
 
 /** Undefined when the bytes are no MIGRATE: whoever sent them says what no client said. */

@@ -6,10 +6,12 @@ import type { SendBuffer } from './send-buffer.ts';
 
 /** A session counts as active for so long after its last byte either way, in ms. */
 const ACTIVE_MS = 5000;
-/** An active session that hears nothing for so long asks with a PING, in ms. */
+/** An active session that hears nothing for so long, or for half of the time since its last byte, asks with a PING, in ms. */
 const PROBE_ACTIVE_MS = 250;
-/** An active session measures its round trip again after this time, in ms: the path may be slow only for a while. */
+/** While bytes move, a session measures its round trip again after this time, in ms: the path may be slow only for a while. */
 const REFRESH_ACTIVE_MS = 1000;
+/** A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. */
+const DOZE_AFTER_MS = 500;
 /** Weight of the newest sample in the smoothed round-trip time. RFC 6298 gives it less, and has many more of them. */
 const SMOOTHING = 1 / 4;
 
@@ -26,7 +28,8 @@ interface ProbeTimers {
 export class VitalSignsMonitor {
   readonly #detectors: readonly Detector[];
   readonly #pingIntervalMs: number;
-  readonly #activeIntervalMs: number;
+  /** All detectors look only for an answer that is overdue. */
+  readonly #mayDoze: boolean;
   #lastAliveAt: number;
   #lastActiveAt: number;
   #attachedAt: number;
@@ -40,11 +43,12 @@ export class VitalSignsMonitor {
   /** No PONG came from the present server yet: what is smoothed is another one's. */
   #unmeasured = true;
   #asleep = false;
+  #dozing = false;
 
   constructor(detectors: readonly Detector[], now: number) {
     this.#detectors = detectors;
     this.#pingIntervalMs = Math.min(...detectors.map((detector) => detector.pingIntervalMs ?? Infinity));
-    this.#activeIntervalMs = Math.min(REFRESH_ACTIVE_MS, this.#pingIntervalMs);
+    this.#mayDoze = detectors.every((detector) => detector.whileWaiting === true);
     this.#lastAliveAt = now;
     this.#lastActiveAt = now;
     this.#attachedAt = now;
@@ -66,6 +70,7 @@ export class VitalSignsMonitor {
     this.#ping = undefined;
     this.#unmeasured = true;
     this.#asleep = false;
+    this.#dozing = false;
     for (const detector of this.#detectors) detector.reset();
   }
 
@@ -75,11 +80,12 @@ export class VitalSignsMonitor {
     if (this.#waitingSince !== undefined) this.#waitingSince = now;
   }
 
-  /** Bytes move. Answers true when the session was asleep and its looks must be scheduled again. */
+  /** Bytes move. Answers true when the session dozed or was asleep, and its looks must be scheduled again. */
   active(now: number): boolean {
     this.#lastActiveAt = now;
-    const woke = this.#asleep;
+    const woke = this.#asleep || this.#dozing;
     this.#asleep = false;
+    this.#dozing = false;
     return woke;
   }
 
@@ -100,9 +106,26 @@ export class VitalSignsMonitor {
     this.#ping = undefined;
   }
 
-  nextLookMs(timers: ProbeTimers): number {
+  nextLookMs(now: number, timers: ProbeTimers): number {
     if (this.#asleep) return Math.min(timers.pingIdleMs, this.#pingIntervalMs);
-    return Math.min(timers.detectIntervalMs, this.#pingIntervalMs);
+    const soon = Math.min(timers.detectIntervalMs, this.#pingIntervalMs);
+    this.#dozing =
+      this.#mayDoze &&
+      !this.#ping &&
+      this.#waitingSince === undefined &&
+      now - this.#lastActiveAt >= DOZE_AFTER_MS;
+    if (!this.#dozing) return soon;
+    const probeAt = Math.max(
+      this.#lastAliveAt + PROBE_ACTIVE_MS,
+      this.#lastAliveAt + (this.#lastAliveAt - this.#lastActiveAt), // when it is as long ago as it was silent before
+    );
+    return Math.max(soon, probeAt - now);
+  }
+
+  /** After so long a silence a PING is due. */
+  #maxSilenceMs(now: number, timers: ProbeTimers): number {
+    if (this.#asleep) return timers.pingIdleMs;
+    return Math.max(PROBE_ACTIVE_MS, (now - this.#lastActiveAt) / 2);
   }
 
   /** The token of a PING to send now, if one is due. */
@@ -114,8 +137,9 @@ export class VitalSignsMonitor {
     const silentMs = now - this.#lastAliveAt;
     const due =
       this.#unmeasured ||
-      now - this.#lastPingAt >= (this.#asleep ? this.#pingIntervalMs : this.#activeIntervalMs) ||
-      silentMs >= (this.#asleep ? timers.pingIdleMs : PROBE_ACTIVE_MS);
+      now - this.#lastPingAt >= this.#pingIntervalMs ||
+      (this.#lastActiveAt > this.#lastPingAt && now - this.#lastPingAt >= REFRESH_ACTIVE_MS) ||
+      silentMs >= this.#maxSilenceMs(now, timers);
     if (!due) return undefined;
     this.#ping = { token: this.#nextToken, sentAt: now };
     this.#lastPingAt = now;
