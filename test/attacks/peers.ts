@@ -20,8 +20,8 @@ const EVIL: Member = { name: 'evil', host: '127.0.0.1', port: 1 };
 /** An origin that believes whatever a member says of its clients. */
 const PULL_UNCHECKED = {
   file: ORIGIN,
-  search: 'if (!ok || migrate.origin !== this.#host.config.name) then(refusal, undefined);',
-  replace: 'if (!ok && migrate.origin === "") then(refusal, undefined);',
+  search: 'if (!ok || migrate.origin !== this.#host.config.name) then(undefined, undefined);',
+  replace: 'if (!ok && migrate.origin === "") then(undefined, undefined);',
 };
 
 /** Why the link was not let in. */
