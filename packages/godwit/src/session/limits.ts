@@ -9,7 +9,7 @@ export interface ClientLimits {
   readonly sendBufferBytes: number;
   /** Largest ticket body taken from a server, in bytes. Default 1 MiB. Memory: two bodies (the whole one and the one that comes). */
   readonly maxBodyBytes: number;
-  /** Output kept since the newest ticket for the divergence check, in bytes; what is above becomes a checksum. Default 2 MiB. */
+  /** Output kept since the newest ticket for the divergence check, in bytes; what is above becomes a checksum. Default 4 MiB. */
   readonly digestWindowBytes: number;
   /** Most servers a session knows. Default 32. */
   readonly maxServers: number;
@@ -22,7 +22,7 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   retainLimitBytes: 4 * 1024 * 1024,
   sendBufferBytes: 256 * 1024,
   maxBodyBytes: 1024 * 1024,
-  digestWindowBytes: 2 * 1024 * 1024,
+  digestWindowBytes: 4 * 1024 * 1024,
   maxServers: 32,
   migrationBudget: 4,
 };

@@ -8,8 +8,8 @@ import type { Offset } from '../wire/index.ts';
 const MIN_SLAB_BYTES = 512;
 /** Largest slab, in bytes: two socket writes of 64 KiB. */
 const MAX_SLAB_BYTES = 128 * 1024;
-/** Most freed slabs of the largest size kept for reuse. Memory cost: 2 MiB a busy queue, until `shrink`. */
-const MAX_SPARE_SLABS = 16;
+/** Most freed slabs of the largest size kept for reuse. Memory cost: 4 MiB a busy queue, until `shrink`. */
+const MAX_SPARE_SLABS = 32;
 /** A slab up to this size stays with an empty queue, so that small exchanges allocate nothing. */
 const MAX_RESIDENT_SLAB_BYTES = 2048;
 

@@ -29,8 +29,11 @@ export interface DriverHooks {
   carrierClosed?(carrier: Carrier): void;
 }
 
-/** From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache. */
-const SEND_NOW_BYTES = 128 * 1024;
+/**
+ * From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache, and
+ * sooner the peer would be woken for less.
+ */
+const SEND_NOW_BYTES = 256 * 1024;
 
 /** Largest piece of data that the application gets at once, in bytes: that of net. */
 const PIECE_BYTES = 64 * 1024;
