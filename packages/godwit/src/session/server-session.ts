@@ -169,6 +169,11 @@ export class ServerSession {
   write(now: number, bytes: Uint8Array): void {
     this.#core.host.enter(now);
     if (this.#core.state === 'ended' || this.#core.applicationGone) return;
+    if (!this.streams.isRegenerating) {
+      this.streams.write(bytes);
+      this.#cadence.written();
+      return;
+    }
     this.#end.guarded(() => {
       this.streams.write(bytes);
       if (this.#core.timers.has('replay')) {

@@ -17,6 +17,9 @@ export class SnapshotCadence {
   readonly #output: SessionOutput;
   #exportWanted: ExportReason | undefined;
   #dataBytesAtNewest: number;
+  /** Until so many data bytes have moved, or that time, output changes nothing of what `progress` found. */
+  #quietBelowBytes = 0;
+  #quietUntil = 0;
 
   constructor(core: SessionCore, output: SessionOutput) {
     this.#core = core;
@@ -66,6 +69,7 @@ export class SnapshotCadence {
   /** No snapshot follows the last `exportDue`. */
   exportDeclined(options: { hasExporter: boolean; tooLarge?: boolean }): void {
     this.#exportWanted = undefined;
+    this.#quietBelowBytes = 0;
     this.#core.protection.declined(options.hasExporter, options.tooLarge ?? false);
     this.#dataBytesAtNewest = this.#core.dataBytes; // ask again after as much again
     if (this.#hasUncommitted)
@@ -76,6 +80,7 @@ export class SnapshotCadence {
   /** The request before a hand-over takes the place of the one that is out, which then may never be answered. */
   superseded(): void {
     this.#exportWanted = undefined;
+    this.#quietBelowBytes = 0;
   }
 
   /** The client has another ticket. */
@@ -101,6 +106,12 @@ export class SnapshotCadence {
     return this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind;
   }
 
+  /** The application wrote. Of many small writes only some are looked at. */
+  written(): void {
+    if (this.#core.dataBytes < this.#quietBelowBytes && this.#core.now < this.#quietUntil) this.#core.touch();
+    else this.progress();
+  }
+
   /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
   progress(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) {
@@ -118,6 +129,11 @@ export class SnapshotCadence {
       );
     this.checkBlocked();
     this.pump();
+    // In `commit` mode every byte of output counts.
+    if (dueAt === undefined || this.#core.host.config.delivery === Delivery.Commit) return;
+    const { dataBytes, snapshots } = this.#core;
+    this.#quietBelowBytes = dataBytes + snapshots.roomBytes(dataBytes, this.#dataBytesAtNewest);
+    this.#quietUntil = Math.min(dueAt, snapshots.dueAt(dataBytes, this.#core.streams.send.credit) ?? dueAt);
   }
 
   /** A snapshot is due by time. */
@@ -137,6 +153,7 @@ export class SnapshotCadence {
   /** Seals and sends the newest point when it is due. An unconfirmed attach writes no ticket. */
   pump(): void {
     this.#core.touch();
+    this.#quietBelowBytes = 0;
     if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
     if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
     if (this.#core.resuming) return; // it might free input that the ACCEPT which is being made asks for

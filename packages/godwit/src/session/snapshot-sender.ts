@@ -174,12 +174,30 @@ export class SnapshotSender {
    */
   #dueAt(moved: number): number {
     const interval = this.intervalBytes;
-    if (moved < Math.min(interval, Math.max(this.#limits.snapshotSoonBytes, this.#shareBytes)))
-      return this.#intervalEndsAt;
+    if (moved < this.#soonBytes) return this.#intervalEndsAt;
     if (moved < interval) return Math.min(this.#intervalEndsAt, this.#begunAt + this.#timers.snapshotSoonMs);
     return moved < interval * MAX_PACED_INTERVALS
       ? this.#begunAt + this.#timers.snapshotPaceMs
       : this.#begunAt;
+  }
+
+  get #soonBytes(): number {
+    return Math.min(this.intervalBytes, Math.max(this.#limits.snapshotSoonBytes, this.#shareBytes));
+  }
+
+  /** Data bytes that may move before `exportDueAt`, or `dueAt`, answers another time than it does now. */
+  roomBytes(dataBytes: number, dataBytesAtNewest: number): number {
+    return Math.min(
+      this.#roomAt(dataBytes - dataBytesAtNewest),
+      this.#roomAt(dataBytes - this.#begunAtBytes),
+    );
+  }
+
+  #roomAt(moved: number): number {
+    const interval = this.intervalBytes;
+    for (const step of [this.#soonBytes, interval, interval * MAX_PACED_INTERVALS])
+      if (moved < step) return step - moved;
+    return 0;
   }
 
   /** The newest point should be sealed now; `begin` must follow. */
