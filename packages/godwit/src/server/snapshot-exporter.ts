@@ -189,7 +189,7 @@ export class SnapshotExporter {
     this.#lastInput = input;
     outbound.notifyAt(outbound.completedBytes + stream.writableLength, () => this.#deliver());
     // What has to wait must not change with the application's buffer.
-    if (this.#pending !== undefined) this.#pending.state = state.slice();
+    if (this.#pending !== undefined) this.#pending.state = new Uint8Array(state);
   }
 
   #inputOf(bytesConsumed: number | undefined): number {

@@ -53,7 +53,7 @@ export class SnapshotCadence {
       output: this.#core.streams.outputNext,
       inputFinished,
       outputFinished: this.#core.streams.finished,
-      state: state.slice(),
+      state: new Uint8Array(state), // not slice(): that of a Buffer is a view of the application's memory
       schema: this.#core.host.config.schema,
     };
     this.#core.k = point.k;
