@@ -7,7 +7,6 @@ import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { GodwitError, argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
-import { rehearseSoon } from '../socket/rehearsal.ts';
 import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import { keepAliveOf } from '../socket/net-habits.ts';
@@ -23,6 +22,7 @@ import { PrefaceGate } from './preface-gate.ts';
 import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
 import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
+import { rehearseTakeOverSoon } from './take-over-rehearsal.ts';
 
 /** What exists while the server listens, and until its last session ends. */
 interface Running {
@@ -338,7 +338,7 @@ export class Server extends EventEmitter {
       onError: ({ message }) => this.#onRefused({ code: 'ERR_GODWIT_MEMBERS', message }, undefined),
     });
     void members.start();
-    rehearseSoon(0);
+    rehearseTakeOverSoon((options, onSession) => new Server(options, onSession));
     const forget = [
       settings.keys.subscribe(() => driver.keysChanged()),
       settings.tls?.follow(settings.keys) ?? ((): void => undefined),

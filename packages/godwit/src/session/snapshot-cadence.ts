@@ -120,7 +120,10 @@ export class SnapshotCadence {
     }
     // Whether output must wait for snapshots at all is to be known before the client waits for one.
     const isUnknown = this.#core.protection.isExporterUnknown && this.#hasUncommitted;
-    const dueAt = this.#core.snapshots.exportDueAt(this.#core.dataBytes, this.#dataBytesAtNewest);
+    // Output that the client has is made again first: it waits for what comes behind. By time a snapshot is due all the same.
+    const dueAt = this.#core.streams.isRegenerating
+      ? undefined
+      : this.#core.snapshots.exportDueAt(this.#core.dataBytes, this.#dataBytesAtNewest);
     if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) this.want('cadence');
     else
       this.#core.timers.hasten(
