@@ -250,8 +250,13 @@ export class Migration {
       this.#originUnreachable(now, attempt, outstanding.ready.candidate);
       return;
     }
+    if (frame.code === WireCode.StalePoint && this.#core.streams.tickets.held !== outstanding.ticket) {
+      this.#object(now, attempt, outstanding, 'a newer ticket came than the one that was refused');
+      return;
+    }
     if (VERDICTS.has(frame.code)) attempt.verdict = failure;
-    if (!frame.tryElsewhere && attempt.mustSucceed) {
+    // With epoch 0 it may answer a STANDBY that went before: that says nothing of the session.
+    if (!frame.tryElsewhere && attempt.mustSucceed && frame.epoch === outstanding.epoch) {
       this.#core.close(this.#core.destroyed && frame.code === WireCode.SessionEnded ? undefined : failure);
       return;
     }

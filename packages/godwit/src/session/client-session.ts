@@ -403,7 +403,7 @@ export class ClientSession {
 
   #giveUp(): void {
     const done =
-      this.#core.streams.receive.finReceived &&
+      this.#core.streams.isOutputComplete &&
       this.#core.streams.send.finished &&
       this.#core.streams.send.acknowledged >= this.#core.streams.send.next;
     const because = this.#core.lostBecause;

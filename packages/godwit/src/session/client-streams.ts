@@ -121,6 +121,12 @@ export class ClientStreams {
     if (this.#discarding) this.#drop();
   }
 
+  /** All output came, and nothing of it waits for a ticket that covers it. */
+  get isOutputComplete(): boolean {
+    const { finReceived, received, releasedTo } = this.receive;
+    return finReceived && (this.#delivery !== Delivery.Commit || releasedTo >= received);
+  }
+
   /** Commit mode: output below `offset` is covered, or will never be. */
   #releaseTo(offset: number): void {
     if (this.#delivery !== Delivery.Commit || offset <= this.receive.releasedTo) return;

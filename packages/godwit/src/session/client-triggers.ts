@@ -28,8 +28,13 @@ export class Triggers {
       frame.epoch !== this.#core.attachment?.epoch
     )
       return;
-    if (this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter) return;
+    if (this.#isOld(frame)) return;
     this.#verify(frame, [...this.#keys]);
+  }
+
+  /** One that was followed already, or an older one. */
+  #isOld(frame: Frame<'trigger'>): boolean {
+    return this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter;
   }
 
   #verify(frame: Frame<'trigger'>, keys: { readonly key: Uint8Array }[]): void {
@@ -39,6 +44,7 @@ export class Triggers {
       { op: 'verify', secret, label: 'trigger', data: [macedPart(frame.payload)], mac: frame.mac },
       ({ ok }) => {
         if (this.#core.state !== 'attached' || frame.epoch !== this.#core.attachment?.epoch) return;
+        if (this.#isOld(frame)) return; // its repetition was verified first
         if (!ok) {
           this.#verify(frame, keys);
           return;

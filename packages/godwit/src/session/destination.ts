@@ -203,7 +203,7 @@ export class Destination {
           session,
           () => this.#meetSession(attach, session, true),
           (server) => {
-            session.release(server);
+            if (session.state !== 'ended') session.release(server);
             if (this.#isCurrent(attach)) this.#openTicket(attach);
           },
         );
@@ -273,15 +273,11 @@ export class Destination {
         WireCode.Unprotected,
         `the client kept input from ${migrate.retainedFrom}, wanted is ${receive.received}`,
       );
-    // On its old carrier, which may be faster, the client may have acknowledged more since it wrote MIGRATE.
+    // On its old carrier, which may be faster, the client may have acknowledged more since it wrote MIGRATE. And it may have
+    // more than was produced here: until it was attached here, it went on receiving from the server before.
     const outputStart = session.streams.isRegenerating
       ? send.retainedFrom
-      : Math.max(migrate.received, send.retainedFrom);
-    if (outputStart > send.next)
-      throw new ProtocolError(
-        WireCode.Protocol,
-        `output wanted from ${migrate.received}, held are ${send.retainedFrom} … ${send.next}`,
-      );
+      : Math.min(send.next, Math.max(migrate.received, send.retainedFrom));
     const newest = session.snapshots.newest;
     session.noteEpoch(migrate.epoch);
     session.expectResume(migrate.epoch, outputStart);

@@ -176,11 +176,7 @@ export class ServerSession {
     }
     this.#end.guarded(() => {
       this.streams.write(bytes);
-      if (this.#core.timers.has('replay')) {
-        if (this.streams.isRegenerating)
-          this.#core.timers.set('replay', this.#core.now + this.#core.host.config.timers.replayTimeoutMs);
-        else this.#core.timers.cancel('replay');
-      }
+      if (this.#core.timers.has('replay')) this.#core.replay.progress();
       this.#cadence.progress();
     });
   }

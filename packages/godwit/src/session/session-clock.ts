@@ -51,13 +51,14 @@ export class SessionClock {
         this.#cadence.blockedTooLong();
         return;
       case 'replay':
-        if (this.#core.streams.isRegenerating)
+        if (this.#core.replay.partOver())
           this.#end.fault(
             new ProtocolError(
               WireCode.Diverged,
               'the application made no progress re-creating the output the client has',
             ),
           );
+        else if (this.#core.timers.has('replay')) this.#output.queue(encodeFrame('ping', { token: 0 }));
         return;
       case 'attach':
         this.#attachment.expire({

@@ -6,6 +6,7 @@
 import type { Failure } from './client-events.ts';
 import { Deadlines } from './deadlines.ts';
 import { Protection } from './protection.ts';
+import { ReplayWatch } from './replay-watch.ts';
 import type { ServerSession } from './server-session.ts';
 import { SERVER_TRANSITIONS, type ServerState, type ServerTransition } from './server-state.ts';
 import type { ServerStreams } from './server-streams.ts';
@@ -21,7 +22,7 @@ export type SessionTimer =
   | 'snapshot'
   /** When a blocked client goes on unprotected. */
   | 'unprotect'
-  /** When re-execution has made no progress for too long. */
+  /** When re-execution has made no progress for a part of the time it has. */
   | 'replay'
   /** When an attach that nobody confirmed dies. */
   | 'attach'
@@ -51,6 +52,7 @@ export class SessionCore {
   readonly protection: Protection;
   readonly fence: SessionFence | undefined;
   readonly timers = new Deadlines<SessionTimer>();
+  readonly replay: ReplayWatch;
   /** Control frames for the present carrier. */
   readonly control: Uint8Array[] = [];
   readonly maxBodyBytes: number;
@@ -110,7 +112,7 @@ export class SessionCore {
     this.timers.set('ping', host.now + timers.pingIdleMs);
     this.timers.set('ticket', host.now + timers.ticketLifetimeMs / 2);
     if (init.state === 'offered') this.timers.set('attach', host.now + timers.attachTimeoutMs);
-    if (this.streams.isRegenerating) this.timers.set('replay', host.now + timers.replayTimeoutMs);
+    this.replay = new ReplayWatch(this);
   }
 
   get now(): number {

@@ -48,10 +48,12 @@ export class SessionFrames {
         if (receive.ackDue) this.#core.ackNow = true;
         else this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);
         if (receive.canRead) this.#core.host.emit({ type: 'readable', session: this.#core.session });
+        if (this.#core.timers.has('replay')) this.#core.replay.progress();
         this.#cadence.progress();
         return;
       case 'fin':
         if (this.#core.state === 'frozen' || !receive.acceptFin(frame.offset)) return;
+        if (this.#core.timers.has('replay')) this.#core.replay.progress();
         if (this.#core.applicationGone) receive.discard();
         this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);
         if (receive.canRead) this.#core.host.emit({ type: 'readable', session: this.#core.session });
