@@ -36,6 +36,8 @@ import type { CryptoResult } from './crypto.ts';
 
 /** A session that has been quiet for so long gives the memory of its buffers back, in ms. */
 const SHRINK_AFTER_MS = 1000;
+/** A carrier that was silent for so many times `pingIdleMs` is taken for broken, as servers do. */
+const SILENT_PINGS = 3;
 
 export class ClientSession {
   readonly sessionId: Uint8Array;
@@ -422,6 +424,12 @@ export class ClientSession {
   #detect(now: number): void {
     const attachment = this.#core.attachment;
     if (!attachment || this.#core.state !== 'attached') return;
+    if (this.#core.vitals.isSilent(now, SILENT_PINGS * this.#core.config.timers.pingIdleMs)) {
+      this.#core.hangUp(attachment.carrierId, false);
+      const message = `nothing came from ${attachment.server.name}, not even an answer to PING`;
+      this.handleCarrierLost(now, attachment.carrierId, { code: 'ETIMEDOUT', message, reset: false });
+      return;
+    }
     const token = this.#core.vitals.probe(now, this.#core.config.timers, this.#core.streams);
     if (token !== undefined) this.#core.queue(attachment.carrierId, encodeFrame('ping', { token }));
     const cause = this.#core.vitals.check(now, this.#core.streams);

@@ -12,6 +12,8 @@ const PROBE_ACTIVE_MS = 250;
 const REFRESH_ACTIVE_MS = 1000;
 /** A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. */
 const DOZE_AFTER_MS = 500;
+/** Looks in a row without a word from the server, before it counts as silent: one alone may come late, after a standstill. */
+const SILENT_LOOKS = 3;
 /** Weight of the newest sample in the smoothed round-trip time. RFC 6298 gives it less, and has many more of them. */
 const SMOOTHING = 1 / 4;
 
@@ -44,6 +46,7 @@ export class VitalSignsMonitor {
   #unmeasured = true;
   #asleep = false;
   #dozing = false;
+  #looksInSilence = 0;
 
   constructor(detectors: readonly Detector[], now: number) {
     this.#detectors = detectors;
@@ -71,12 +74,14 @@ export class VitalSignsMonitor {
     this.#unmeasured = true;
     this.#asleep = false;
     this.#dozing = false;
+    this.#looksInSilence = 0;
     for (const detector of this.#detectors) detector.reset();
   }
 
   /** Anything came from the server. */
   alive(now: number): void {
     this.#lastAliveAt = now;
+    this.#looksInSilence = 0;
     if (this.#waitingSince !== undefined) this.#waitingSince = now;
   }
 
@@ -150,6 +155,7 @@ export class VitalSignsMonitor {
 
   /** The cause to migrate for, if a detector sees one. */
   check(now: number, streams: Streams): Cause | undefined {
+    this.#looksInSilence += 1;
     this.outstanding(now, streams);
     const signs = {
       now,
@@ -161,6 +167,11 @@ export class VitalSignsMonitor {
       attachedMs: now - this.#attachedAt,
     };
     return this.#detectors.find((detector) => detector.check(signs))?.cause;
+  }
+
+  /** Nothing came for so long, though PING asked for it. */
+  isSilent(now: number, forMs: number): boolean {
+    return this.#looksInSilence >= SILENT_LOOKS && now - this.#lastAliveAt >= forMs;
   }
 
   isQuiet(now: number, forMs: number): boolean {
