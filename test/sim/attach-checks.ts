@@ -242,9 +242,11 @@ export class AttachChecks implements WorldObserver {
   /** A server lets go of a session: its client must have taken the ACCEPT of another. */
   #moved(server: VirtualServer, session: ServerSession): void {
     const name = server.address.name;
-    const isElsewhere = this.#simulation
-      .clientOf(session.id)
-      ?.client.migrations.some(({ to, epoch }) => to !== name && epoch > session.epoch);
+    const client = this.#simulation.clientOf(session.id)?.client;
+    // A client that went back to the server it came from, in-band, reports no migration.
+    const isBack = client && client.session.serverName !== name && client.session.epoch > session.epoch;
+    const isElsewhere =
+      isBack || client?.migrations.some(({ to, epoch }) => to !== name && epoch > session.epoch);
     this.#expect(
       isElsewhere === true,
       'I5',

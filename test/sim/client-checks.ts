@@ -32,6 +32,8 @@ export class ClientChecks {
   #before: { carrierId: number; frame: string; received: number; ticket: number } | undefined;
   /** Its server lost its memory, or its copy of the session, and no other has taken it since. */
   #isCopyLost = false;
+  /** A server re-created output that it could not compare: the digest began behind the restart point. */
+  wasPartlyUnchecked = false;
   /** The newest ticket that was seen here. */
   #ticket = { input: 0, output: 0 };
   #lostAtMs: number | undefined;
@@ -111,6 +113,7 @@ export class ClientChecks {
     const source = SOURCES[accept.source] ?? 'unknown';
     coverage.count('restores', `${plan.delivery === Delivery.Commit ? 'commit' : 'replay'} ${source}`);
     if (source === 'resume') return;
+    this.wasPartlyUnchecked ||= session.streams.digestFrom > accept.restartOutput;
     const { held } = session.streams.tickets;
     const point = { epoch: accept.restartEpoch, k: accept.restartK };
     violations.expect(

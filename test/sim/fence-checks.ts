@@ -1,6 +1,6 @@
 /** What must hold of a fence's records, and of the servers that ask it (protocol.md §10.10; I4, I5). */
-import { WireCode, comparePoints, type Frame } from '../../packages/godwit/src/wire/index.ts';
-import type { FenceAnswer, FenceRecord } from '../../packages/godwit/src/session/index.ts';
+import { WireCode, comparePoints, toHex, type Frame } from '../../packages/godwit/src/wire/index.ts';
+import type { FenceAnswer, FenceQuestion, FenceRecord } from '../../packages/godwit/src/session/index.ts';
 import { VirtualFence } from '../world/virtual-fence.ts';
 import { fenceConditions, type FencePlan } from './fence-plan.ts';
 import type { Simulation } from './simulation.ts';
@@ -22,7 +22,7 @@ export class FenceChecks {
       ),
     );
     this.store.onWrite = (before, after) => this.#written(before, after);
-    this.store.onAnswer = (answer) => this.#answered(answer);
+    this.store.onAnswer = (answer, question) => this.#answered(answer, question);
     for (const { atMs, lastsMs, how } of plan.faults)
       world.scheduler.at(atMs, () => {
         simulation.faults.disturbances.add(atMs, lastsMs);
@@ -60,9 +60,11 @@ export class FenceChecks {
     );
   }
 
-  /** Clients mean well here: none comes with a ticket that is too old. */
-  #answered(answer: FenceAnswer): void {
+  /** Clients mean well here: one comes with a ticket that is too old only if it got a newer one since it asked. */
+  #answered(answer: FenceAnswer, { sessionId, point }: FenceQuestion): void {
     this.#simulation.coverage.count('workload', `fence ${answer.kind}`);
+    const held = this.#simulation.clientOf(toHex(sessionId))?.client.session.streams.tickets.held;
+    if (held && comparePoints(held, point) > 0) return;
     this.#expect(
       answer.kind !== 'refused' || answer.code !== WireCode.StalePoint,
       'I4',

@@ -24,7 +24,7 @@ export class VirtualFence {
   conditions: FenceConditions;
   /** See what is written, and what is answered. */
   onWrite: ((before: FenceRecord | undefined, after: FenceRecord) => void) | undefined;
-  onAnswer: ((answer: FenceAnswer) => void) | undefined;
+  onAnswer: ((answer: FenceAnswer, question: FenceQuestion) => void) | undefined;
 
   constructor(conditions: FenceConditions = {}, timeoutMs = 1000) {
     this.conditions = conditions;
@@ -52,7 +52,7 @@ export class VirtualFence {
       }
       after(scheduler, oneWayMs, () => {
         this.answers.push(answer);
-        this.onAnswer?.(answer);
+        this.onAnswer?.(answer, question);
         then(answer);
       });
     });

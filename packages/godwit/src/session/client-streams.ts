@@ -50,6 +50,11 @@ export class ClientStreams {
     this.receive.release(delivery === Delivery.Commit ? this.receive.handed : Number.MAX_SAFE_INTEGER);
   }
 
+  /** Output below it is in no digest. */
+  get digestFrom(): number {
+    return this.#digest.from;
+  }
+
   /** Room for more input: below both the unsent and the retained limit. */
   get wantsWrite(): boolean {
     return (

@@ -24,6 +24,9 @@ export class DigestWindow {
     this.#from = start;
   }
 
+  get from(): Offset {
+    return this.#from;
+  }
   get heldBytes(): number {
     return this.#copies.length;
   }

@@ -56,6 +56,8 @@ export class SessionEnd {
 
   /** A fault of either side that ends the session: RESET with its code, and the same error here. */
   fault(error: ProtocolError): void {
+    // The RESET of an earlier fault is being made, and ends the session: without it the client would come back.
+    if (this.#core.failure && this.#core.pendingReset && this.#core.carrierId !== undefined) return;
     this.#core.failure = { code: error.code, message: error.message };
     this.#core.timers.clear();
     const isResetting = this.#core.pendingReset !== undefined;
