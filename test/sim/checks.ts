@@ -145,8 +145,10 @@ export class Checks {
     const { told } = found.application;
     const failure = client.outcome;
     if (failure === 'open') return;
-    // Where only bytes were left to deliver, the last application had to let the session go before its end.
-    const isInOrder = told?.code === undefined || told.code === 'ERR_GODWIT_MOVED';
+    // Where only bytes were left to deliver, another server did that without an application: then this one had to let the
+    // session go before its end, and knows no more than that, if the word of it was lost.
+    const wasLeft = client.client.session.serverName !== found.server.address.name;
+    const isInOrder = told?.code === undefined || wasLeft;
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
     const isTooLate = !plan.isPatient && failure?.code === 'ERR_GODWIT_SESSION_ENDED';
     const agrees = failure ? told?.code !== undefined || isTooLate : isInOrder || !plan.isPatient;

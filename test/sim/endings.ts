@@ -54,8 +54,14 @@ export function objectionTo({ code }: Failure, circumstances: Circumstances): st
   if (mayDiverge(client, plan) && code === 'ERR_GODWIT_SESSION_ENDED') return undefined;
   if (code === 'ERR_GODWIT_DIVERGED')
     return mayDiverge(client, plan) ? undefined : 'its output is a function of its input';
-  if (code === 'ERR_GODWIT_UNPROTECTED')
-    return lostUnprotected ? undefined : 'it was protected, or its server had it still';
+  if (code === 'ERR_GODWIT_UNPROTECTED') {
+    if (lostUnprotected) return undefined;
+    // Its server has it still, and was not heard of in time: then this is what all the others said.
+    const isProtected = client.client.session.isProtected;
+    return isProtected || plan.isPatient
+      ? 'it was protected, or its server had it still'
+      : objectionToTimer('ETIMEDOUT', circumstances);
+  }
   return plan.isPatient ? 'no timer could have run out' : objectionToTimer(code, circumstances);
 }
 

@@ -69,7 +69,7 @@ export function decideFence(record: FenceRecord | undefined, question: FenceQues
   return {
     kind: 'granted',
     next: {
-      epoch,
+      epoch: record?.owner === owner ? Math.max(record.epoch, epoch) : epoch,
       owner,
       server,
       newest: newer(record?.newest, question.point),
@@ -82,7 +82,8 @@ export function decideFence(record: FenceRecord | undefined, question: FenceQues
 function objectionTo(record: FenceRecord, question: FenceQuestion): FenceRefusal | undefined {
   const { kind, epoch, heldEpoch, owner, point, floor } = question;
   if (record.ended) return kind === 'end' ? undefined : WireCode.SessionEnded;
-  if (record.owner === owner) return record.epoch > epoch ? WireCode.StaleEpoch : undefined;
+  // The copy that lives asks again; a question of its own that went out later may have come first.
+  if (record.owner === owner) return undefined;
   // Another copy went live since this one did, or did so under the same epoch: this one was left behind.
   if (heldEpoch > 0 && record.epoch >= heldEpoch) return WireCode.StaleEpoch;
   if (record.epoch >= epoch) return WireCode.StaleEpoch;

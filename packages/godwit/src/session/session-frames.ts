@@ -96,7 +96,8 @@ export class SessionFrames {
               WireCode.Protocol,
               `CLOSE at ${frame.final}, but ${receive.received} were received`,
             );
-          this.#end.finish(undefined, [encodeFrame('closeAck', {})], true);
+          // A fault of the application, whose RESET is still being made, stays one.
+          this.#end.finish(this.#core.failure, [encodeFrame('closeAck', {})], true);
         });
         return;
       case 'reset':

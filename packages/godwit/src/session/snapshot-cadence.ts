@@ -20,6 +20,7 @@ export class SnapshotCadence {
   /** Until so many data bytes have moved, or that time, output changes nothing of what `progress` found. */
   #quietBelowBytes = 0;
   #quietUntil = 0;
+  #consumedAtNewest = 0;
 
   constructor(core: SessionCore, output: SessionOutput) {
     this.#core = core;
@@ -59,7 +60,7 @@ export class SnapshotCadence {
     this.#core.k = point.k;
     this.#core.protection.exported();
     this.#core.snapshots.offer(point, this.#core.streams.send.credit);
-    this.#dataBytesAtNewest = this.#core.dataBytes;
+    this.#noteAnswer();
     this.#core.streams.trimLog(input);
     this.#exportWanted = undefined;
     this.#core.timers.cancel('unprotect');
@@ -71,10 +72,23 @@ export class SnapshotCadence {
     this.#exportWanted = undefined;
     this.#quietBelowBytes = 0;
     this.#core.protection.declined(options.hasExporter, options.tooLarge ?? false);
-    this.#dataBytesAtNewest = this.#core.dataBytes; // ask again after as much again
+    this.#noteAnswer(); // ask again after as much again
     if (this.#hasUncommitted)
       this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
     this.checkBlocked();
+  }
+
+  #noteAnswer(): void {
+    this.#dataBytesAtNewest = this.#core.dataBytes;
+    this.#consumedAtNewest = this.#core.streams.receive.consumed;
+  }
+
+  /** Since the application last answered, bytes came or went, or it consumed what had come before: it may cover more now. */
+  get #hasMoved(): boolean {
+    return (
+      this.#core.dataBytes > this.#dataBytesAtNewest ||
+      this.#core.streams.receive.consumed > this.#consumedAtNewest
+    );
   }
 
   /** The request before a hand-over takes the place of the one that is out, which then may never be answered. */
@@ -234,7 +248,7 @@ export class SnapshotCadence {
       if (
         this.#core.protection.isUnderPressure &&
         this.#exportWanted === undefined &&
-        this.#core.dataBytes > this.#dataBytesAtNewest
+        this.#hasMoved
       )
         this.#pressure();
       return;
@@ -253,7 +267,7 @@ export class SnapshotCadence {
 
   #pressure(): void {
     this.#core.snapshots.force();
-    if (this.#core.dataBytes > this.#dataBytesAtNewest) this.want('pressure');
+    if (this.#hasMoved) this.want('pressure');
     this.pump();
   }
 
@@ -268,6 +282,7 @@ export class SnapshotCadence {
 
   /** The client has been blocked for as long as it may be. */
   blockedTooLong(): void {
+    if (this.#core.state !== 'active' || this.#core.carrierId === undefined) return; // its client is not here to wait
     if (this.#core.protection.isBlocked && !this.#core.protection.isCoverComing) this.#degrade();
   }
 
