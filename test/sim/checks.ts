@@ -7,7 +7,7 @@ import type { CarrierOf } from '../world/world.ts';
 import type { ClientApplication } from './client-application.ts';
 import { ClientChecks } from './client-checks.ts';
 import { compareFrom } from './content.ts';
-import { mayDiverge } from './endings.ts';
+import { GAVE_UP, mayDiverge } from './endings.ts';
 import { ServerChecks } from './server-checks.ts';
 import type { Simulation } from './simulation.ts';
 
@@ -150,7 +150,11 @@ export class Checks {
     const wasLeft = client.client.session.serverName !== found.server.address.name;
     const isInOrder = told?.code === undefined || wasLeft;
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
-    const isTooLate = !plan.isPatient && failure?.code === 'ERR_GODWIT_SESSION_ENDED';
+    // Its client may have given up meanwhile, or ask too late.
+    const isTooLate =
+      !plan.isPatient &&
+      failure !== undefined &&
+      (failure.code === 'ERR_GODWIT_SESSION_ENDED' || GAVE_UP.has(failure.code));
     const agrees = failure ? told?.code !== undefined || isTooLate : isInOrder || !plan.isPatient;
     violations.expect(
       told !== undefined && agrees,

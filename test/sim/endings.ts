@@ -39,7 +39,7 @@ export interface Circumstances {
 const CLOCK_TOLERANCE = 0.97;
 
 /** Codes that say "nobody took the session over", in the words of net. */
-const GAVE_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED']);
+export const GAVE_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED']);
 
 /** Why a session may not have ended so; undefined where it may. */
 export function objectionTo({ code }: Failure, circumstances: Circumstances): string | undefined {
