@@ -236,11 +236,11 @@ export const peerAttacks: readonly Attack[] = [
     ],
     run: async (scene) => {
       const bodyBytes = 4 * 1024 * 1024;
-      const { carrier } = await pulled(scene, CLUSTER_KEY, ({ requestId }, link) => {
+      const { carrier } = await pulled(scene, CLUSTER_KEY, ({ requestId, sessionId }, link) => {
         const nothing = { inputFinished: false, outputFinished: false, terminal: false, receivedFin: false };
         const point = { epoch: 1, k: 1, input: 3, output: 4, tailFrom: 4, schema: 0 };
         const lengths = { bodyBytes, logBytes: 0, tailBytes: 0 };
-        link.send(encodePeerFrame('state', { requestId, ...point, ...nothing, ...lengths }));
+        link.send(encodePeerFrame('state', { requestId, sessionId, ...point, ...nothing, ...lengths }));
         const bytes = new Uint8Array(32 * 1024);
         for (let sent = 0; sent < bodyBytes; sent += bytes.byteLength)
           link.send(encodePeerFrame('stateChunk', { requestId, bytes }));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   ERROR_CODE,
+  SESSION_ID_BYTES,
   WireCode,
   encodePeerFrame,
   type PeerFrame,
@@ -41,9 +42,9 @@ class Liar implements PeerProcess {
   handlePeerFrame(peer: ServerAddress, frame: PeerFrame): void {
     this.heard.push(frame.frame);
     if (frame.frame !== 'pull') return;
-    const { requestId } = frame;
+    const { requestId, sessionId } = frame;
     const send = (bytes: Uint8Array): void => this.#world.sendPeer(this, peer, bytes);
-    send(encodePeerFrame('state', { ...NOTHING_YET, requestId, ...this.#lie.state }));
+    send(encodePeerFrame('state', { ...NOTHING_YET, requestId, sessionId, ...this.#lie.state }));
     for (const length of this.#lie.pieces ?? [])
       send(encodePeerFrame('stateChunk', { requestId, bytes: new Uint8Array(length) }));
   }
@@ -56,6 +57,7 @@ class Liar implements PeerProcess {
 /** The STATE of a session in which nothing was said. */
 const NOTHING_YET: PeerFrameValue<'state'> = {
   requestId: 0,
+  sessionId: new Uint8Array(SESSION_ID_BYTES),
   epoch: 1,
   k: 1,
   input: 0,
@@ -114,3 +116,19 @@ for (const lie of lies) {
     scenario.untilReceived(5100);
   });
 }
+
+test('a state of another session, meant for a process that had the same name before, answers no PULL', () => {
+  const scenario = new Scenario({ servers: ['a', 'b'], length: 5000 });
+  const { world, client } = scenario;
+  scenario.untilReceived(5000);
+  const anothers = { sessionId: new Uint8Array(SESSION_ID_BYTES).fill(9) };
+  const liar = new Liar(world, 'a', { name: 'of another session', state: anothers });
+  client.do((session, now) => session.migrate(now, { to: { name: 'b', host: 'b', port: 1 }, cause: 4 }));
+  world.run(2000);
+  const { events } = world.server('b');
+  const refusals = events.flatMap((event) => (event.type === 'refused' ? [event.failure.code] : []));
+  assert.deepEqual(refusals, [ERROR_CODE[WireCode.OriginUnreachable]]);
+  assert.equal(liar.heard[0], 'pull');
+  client.write(new Uint8Array(100));
+  scenario.untilReceived(5100);
+});

@@ -245,14 +245,23 @@ export class AttachChecks implements WorldObserver {
     const client = this.#simulation.clientOf(session.id)?.client;
     // A client that went back to the server it came from, in-band, reports no migration.
     const isBack = client && client.session.serverName !== name && client.session.epoch > session.epoch;
+    // What it never confirmed there, and gave up for a later attach, is no loss.
+    const isAbandoned = !session.isConfirmed && this.#hasAskedSince(session);
     const isElsewhere =
-      isBack || client?.migrations.some(({ to, epoch }) => to !== name && epoch > session.epoch);
+      isBack ||
+      isAbandoned ||
+      client?.migrations.some(({ to, epoch }) => to !== name && epoch > session.epoch);
     this.#expect(
       isElsewhere === true,
       'I5',
       () =>
         `${name} let go of a session of epoch ${session.epoch}, and its client has gone nowhere else since`,
     );
+  }
+
+  #hasAskedSince({ id, epoch }: ServerSession): boolean {
+    const epochs = [...this.#asked.keys()].map((key) => key.split(' '));
+    return epochs.some(([sessionId, asked]) => sessionId === id && Number(asked) > epoch);
   }
 
   /** A frame leaves a server. */

@@ -146,9 +146,12 @@ export class Checks {
     const failure = client.outcome;
     if (failure === 'open') return;
     // Where only bytes were left to deliver, another server did that without an application: then this one had to let the
-    // session go before its end, and knows no more than that, if the word of it was lost.
+    // session go before its end. From a fence it hears of the end alone, and nothing of a server that died meanwhile.
     const wasLeft = client.client.session.serverName !== found.server.address.name;
-    const isInOrder = told?.code === undefined || wasLeft;
+    const isInOrder =
+      told?.code === undefined ||
+      told.code === 'ERR_GODWIT_MOVED' ||
+      (wasLeft && (told.code === 'ERR_GODWIT_SESSION_ENDED' || this.of(client).isCopyLost));
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
     // Its client may have given up meanwhile, or ask too late.
     const isTooLate =

@@ -30,7 +30,6 @@ export class ClientChecks {
   #epoch = 0;
   /** Before the frame that is being handled. */
   #before: { carrierId: number; frame: string; received: number; ticket: number } | undefined;
-  /** Its server lost its memory, or its copy of the session, and no other has taken it since. */
   #isCopyLost = false;
   /** A server re-created output that it could not compare: the digest began behind the restart point. */
   wasPartlyUnchecked = false;
@@ -46,6 +45,10 @@ export class ClientChecks {
   /** The server that the client went along with under that epoch. */
   serverOf(epoch: number): string | undefined {
     return this.#servers.get(epoch);
+  }
+  /** Its server lost its memory, or its copy of the session, and no other has taken it since. */
+  get isCopyLost(): boolean {
+    return this.#isCopyLost;
   }
   get wasOpen(): boolean {
     return this.#epoch > 0;

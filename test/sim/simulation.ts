@@ -192,7 +192,7 @@ export class Simulation {
     const { world, violations } = this;
     const isOver = (): boolean => this.clients.every((client) => client.isDone);
     // An application that answers "not now" time and again is slow in `commit` mode; but it gets on.
-    for (let last = -1, bytes = 0; bytes > last; ) {
+    for (let last = -1, bytes = 0; bytes > last;) {
       last = bytes;
       const end = world.now + LIVENESS_MS;
       while (!isOver()) if (!world.step(end)) break;

@@ -199,7 +199,7 @@ class Cluster {
         return { requestId: this.#requests, deadlineMs: 300, ...proof };
       }
       case 'state':
-        return { requestId, epoch: askedEpoch - 1, k: 1, schema: 1 };
+        return { requestId, sessionId, epoch: askedEpoch - 1, k: 1, schema: 1 };
       case 'confirmed':
       case 'abort':
         return { sessionId, epoch: askedEpoch };

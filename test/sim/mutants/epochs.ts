@@ -60,10 +60,8 @@ export const EPOCH_MUTANTS: readonly Mutant[] = [
       },
       {
         file: 'session/client-triggers.ts',
-        search: `if (this.#core.state !== 'attached' || frame.epoch !== this.#core.attachment?.epoch) return;
-        if (!ok) {`,
-        replace: `if (this.#core.state !== 'attached' || !this.#core.attachment) return;
-        if (!ok) {`,
+        search: `if (this.#core.state !== 'attached' || frame.epoch !== this.#core.attachment?.epoch) return;`,
+        replace: `if (this.#core.state !== 'attached' || !this.#core.attachment) return;`,
       },
     ],
   },
@@ -72,8 +70,8 @@ export const EPOCH_MUTANTS: readonly Mutant[] = [
     ['I5', 'I8'],
     'a TRIGGER that is repeated after its migration failed asks again',
     'session/client-triggers.ts',
-    'if (this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter) return;',
-    '',
+    'return this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter;',
+    'return frame.counter < 0;',
   ),
   mutant(
     'confirm-never-sent',

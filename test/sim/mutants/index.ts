@@ -1,6 +1,7 @@
 /** All mutants: one deliberate fault each, for every invariant. */
 import { EPOCH_MUTANTS } from './epochs.ts';
 import { FENCE_MUTANTS } from './fences.ts';
+import { FOUND_MUTANTS } from './found.ts';
 import { HANDOVER_MUTANTS } from './handover.ts';
 import { LIMIT_MUTANTS } from './limits.ts';
 import type { Mutant } from './mutant.ts';
@@ -16,4 +17,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...STREAM_MUTANTS,
   ...LIMIT_MUTANTS,
   ...WIRE_MUTANTS,
+  ...FOUND_MUTANTS,
 ];

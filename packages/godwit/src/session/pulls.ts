@@ -5,6 +5,7 @@ import {
   comparePoints,
   encodeFrame,
   encodePeerFrame,
+  equalBytes,
   type PeerFrame,
   type ServerAddress,
 } from '../wire/index.ts';
@@ -28,7 +29,6 @@ export class Pulls {
   readonly #host: DestinationHost;
   readonly #owner: PullOwner;
   readonly #byRequest = new Map<number, PendingAttach>();
-  #nextRequestId = 1;
 
   constructor(host: DestinationHost, owner: PullOwner) {
     this.#host = host;
@@ -48,8 +48,7 @@ export class Pulls {
       return;
     }
     const budget = Math.min(config.timers.pullTimeoutMs, attach.migrate.budgetMs / 3);
-    const requestId = this.#nextRequestId;
-    this.#nextRequestId = (this.#nextRequestId % 0xffffffff) + 1;
+    const requestId = this.#newRequestId(attach.nonce);
     attach.pull = { requestId, peer, deadline: now + budget, transfer: undefined };
     this.#byRequest.set(requestId, attach);
     this.#host.sendPeer(
@@ -64,6 +63,13 @@ export class Pulls {
     );
     attach.nextTimeout = Math.min(attach.pull.deadline, now + config.timers.progressIntervalMs);
     this.#host.arm(attach);
+  }
+
+  /** From the random nonce: what was meant for a process that had this server's name before must answer no PULL of ours. */
+  #newRequestId(nonce: Uint8Array): number {
+    let id = new DataView(nonce.buffer, nonce.byteOffset).getUint32(0);
+    while (this.#byRequest.has(id)) id = (id + 1) >>> 0;
+    return id;
   }
 
   /** The deadline of the PULL, or of the next PROGRESS. */
@@ -110,6 +116,7 @@ export class Pulls {
     this.#owner.guarded(attach, () => {
       switch (frame.frame) {
         case 'state':
+          if (!equalBytes(frame.sessionId, attach.sessionId)) return; // meant for a PULL of long ago
           pull.transfer = new TransferReceiver(frame, this.#host.config.limits, attach.migrate.epoch);
           break;
         case 'stateChunk':

@@ -67,6 +67,7 @@ export function encodeTransfer(
   const frames = [
     encodePeerFrame('state', {
       requestId,
+      sessionId: session.sessionId,
       epoch: point.epoch,
       k: point.k,
       input: point.input,

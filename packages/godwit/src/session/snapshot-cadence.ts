@@ -245,11 +245,7 @@ export class SnapshotCadence {
       return;
     if (!this.#core.protection.isBlocked) {
       this.#core.timers.cancel('unprotect');
-      if (
-        this.#core.protection.isUnderPressure &&
-        this.#exportWanted === undefined &&
-        this.#hasMoved
-      )
+      if (this.#core.protection.isUnderPressure && this.#exportWanted === undefined && this.#hasMoved)
         this.#pressure();
       return;
     }

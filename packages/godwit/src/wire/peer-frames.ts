@@ -24,7 +24,7 @@ function definePeer<S extends Fields>(type: number, fields: S): FrameDefinition<
   return define(type, 'both', fields);
 }
 
-/** Chosen by the sender of the PULL; its answers repeat it. */
+/** Chosen by the sender of the PULL, so that none of its former processes is likely to have used it; its answers repeat it. */
 const requestId = u32;
 /** The nonce of the CHALLENGE that the client answered. */
 const nonce = fixed(NONCE_BYTES);
@@ -44,6 +44,7 @@ export const peerFrames = {
   /** Origin to destination: the frozen session. Body, log and tail follow in STATE_CHUNKs, in that order. */
   state: definePeer(0x02, {
     requestId,
+    sessionId,
     /** Epoch of the restart point. */
     epoch: u48,
     /** Number of the restart point. */
