@@ -209,7 +209,8 @@ export class Simulation {
         );
     }
     if (!isOver()) return;
-    if (this.plan.isUndisturbed) {
+    // A client that gave up leaves its server waiting for it.
+    if (this.plan.isUndisturbed && this.clients.every(({ outcome }) => outcome === undefined)) {
       world.run(PROMPT_MS);
       this.checks.afterAPromptEnd();
     }

@@ -62,8 +62,9 @@ export class Origin {
     const id = toHex(pull.sessionId);
     const session = this.#host.findSession(id);
     if (!session) {
-      const ended = this.#hasEnded(id, pull.migrate);
-      this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended }));
+      this.#hasEnded(id, pull.migrate, (ended) => {
+        this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended }));
+      });
       return;
     }
     this.#verify(peer, pull.nonce, pull.migrate, session, (refusal, migrate) => {
@@ -164,13 +165,23 @@ export class Origin {
     this.#handovers.delete(session.id);
     const until = this.#host.now + this.#host.config.timers.ticketLifetimeMs;
     session.release(to.name);
-    this.#host.tombstones.set(session.id, { kind: 'moved', epoch, until, established: true });
+    this.#host.tombstones.set(session.id, { kind: 'moved', secret: session.secret, epoch, until, established: true });
   }
 
-  /** As in an attach here: a point of a later epoch says that what ended was a copy left behind. */
-  #hasEnded(id: string, payload: Uint8Array): boolean {
+  /**
+   * As in an attach here: a point of a later epoch says that what ended was a copy left behind, and a ticket with another
+   * secret that it was a rival.
+   */
+  #hasEnded(id: string, payload: Uint8Array, then: (ended: boolean) => void): void {
     const stone = this.#host.tombstones.get(id, this.#host.now);
-    return stone?.kind === 'ended' && (decodeMigrate(payload)?.newestEpoch ?? 0) <= stone.epoch;
+    const migrate = decodeMigrate(payload);
+    if (stone?.kind !== 'ended' || !migrate || migrate.newestEpoch > stone.epoch) {
+      then(false);
+      return;
+    }
+    this.#host.crypto.ask({ op: 'open', head: migrate.head }, (result) => {
+      then('head' in result && equalBytes(result.head.secret, stone.secret));
+    });
   }
 
   /**

@@ -4,6 +4,7 @@ import {
   ProtocolError,
   WireCode,
   comparePoints,
+  equalBytes,
   type Frame,
   type ServerAddress,
 } from '../wire/index.ts';
@@ -52,8 +53,9 @@ export function checkAdmission(
     throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
   if (head.delivery !== config.delivery)
     throw new ProtocolError(WireCode.WrongService, 'this server delivers in the other mode', true);
-  // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind.
-  if (stone?.kind === 'ended' && head.epoch <= stone.epoch)
+  // A ticket of a later epoch says that the session went on elsewhere, and that what ended here was a copy left behind; one
+  // with another secret, that it was a rival, which anyone can open who knows the id.
+  if (stone?.kind === 'ended' && head.epoch <= stone.epoch && equalBytes(stone.secret, head.secret))
     throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
   if (isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
   checkRoom(config, sessions);

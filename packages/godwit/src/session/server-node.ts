@@ -449,9 +449,9 @@ export class ServerNode {
     session.fence?.end((again) => {
       this.#heap.arm(new Repeated(this.#live.now, [this.#config.timers.fenceTimeoutMs], again));
     });
-    const { epoch, isEstablished: established } = session;
+    const { epoch, isEstablished: established, secret } = session;
     const until = this.#live.now + this.#config.timers.ticketLifetimeMs;
-    this.#tombstones.set(session.id, { kind: 'ended', epoch, established, until });
+    this.#tombstones.set(session.id, { kind: 'ended', secret, epoch, established, until });
   }
 
   // --- peers -----------------------------------------------------------------------------------------------------

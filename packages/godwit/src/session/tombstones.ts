@@ -2,6 +2,8 @@
 
 export interface Tombstone {
   readonly kind: 'moved' | 'ended';
+  /** The session's: one of the same id with another secret is another session. */
+  readonly secret: Uint8Array;
   readonly epoch: number;
   readonly until: number;
   /** Its client had answered: it knows what it opened, and opens it no more. */
