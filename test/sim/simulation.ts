@@ -210,7 +210,8 @@ export class Simulation {
     }
     if (!isOver()) return;
     // A client that gave up leaves its server waiting for it.
-    if (this.plan.isUndisturbed && this.clients.every(({ outcome }) => outcome === undefined)) {
+    const gaveUp = this.clients.some(({ client }) => client.closed?.failure?.code === 'ETIMEDOUT');
+    if (this.plan.isUndisturbed && !gaveUp) {
       world.run(PROMPT_MS);
       this.checks.afterAPromptEnd();
     }

@@ -165,7 +165,13 @@ export class Origin {
     this.#handovers.delete(session.id);
     const until = this.#host.now + this.#host.config.timers.ticketLifetimeMs;
     session.release(to.name);
-    this.#host.tombstones.set(session.id, { kind: 'moved', secret: session.secret, epoch, until, established: true });
+    this.#host.tombstones.set(session.id, {
+      kind: 'moved',
+      secret: session.secret,
+      epoch,
+      until,
+      established: true,
+    });
   }
 
   /**
