@@ -54,15 +54,15 @@ export interface Scale {
 export const FULL: Scale = {
   pairs: 5,
   warmUpMs: 1_000,
-  measureMs: 1_500,
+  measureMs: 1_200,
   warmUpBytes: 2 ** 30,
   sessions: 10_000,
   movingSessions: 2_000,
   standbySessions: 4_000,
-  sideRounds: 3,
-  migrations: 150,
+  sideRounds: 2,
+  migrations: 120,
   kills: 105,
-  refusals: 2_000,
+  refusals: 1_000,
 };
 
 /** As CI runs it: good for gross regressions only. */
