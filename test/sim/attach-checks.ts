@@ -29,6 +29,7 @@ interface Expectation {
   readonly server: VirtualServer;
   readonly session: ServerSession;
   readonly what: string;
+  readonly atMs: number;
   /** What is left of it to be looked at, before. */
   readonly before: string;
   readonly look: (session: ServerSession) => string;
@@ -141,6 +142,7 @@ export class AttachChecks implements WorldObserver {
           server,
           session,
           what: `a CONFIRMED of ${from}`,
+          atMs: this.#simulation.world.now,
           before: 'ended',
           look: ({ state }) => state,
         });
@@ -151,6 +153,7 @@ export class AttachChecks implements WorldObserver {
           server,
           session,
           what: `an ABORT of ${from}`,
+          atMs: this.#simulation.world.now,
           before: '0 hand-overs',
           look: () => `${server.node.population.handovers} hand-overs`,
         });
@@ -158,7 +161,8 @@ export class AttachChecks implements WorldObserver {
   }
 
   #expectUnchanged(server: VirtualServer, session: ServerSession, what: string): void {
-    this.#expectations.push({ server, session, what, before: standing(session), look: standing });
+    const atMs = this.#simulation.world.now;
+    this.#expectations.push({ server, session, what, atMs, before: standing(session), look: standing });
   }
 
   serverSettled(server: VirtualServer): void {
@@ -168,8 +172,9 @@ export class AttachChecks implements WorldObserver {
         this.#expectations.push(expectation);
         continue;
       }
-      const { session, what, before, look } = expectation;
-      if (!server.isAlive) continue;
+      const { session, what, atMs, before, look } = expectation;
+      // One that was stopped in that moment handles it later, with whatever else came meanwhile.
+      if (!server.isAlive || atMs < this.#simulation.world.now) continue;
       const after = look(session);
       this.#expect(
         after === before,

@@ -149,6 +149,10 @@ export class ClientChecks {
           () => `${this.#name} is ${client.session.state} after a planned migration failed`,
         );
         return;
+      case 'migrated':
+        // Its carrier may have been lost in the same moment.
+        if (client.session.epoch !== this.#epoch) this.#adopted();
+        return;
       case 'closed':
         coverage.count('endings', event.failure?.code ?? 'in order');
         if (event.failure) this.#failed(event.failure);

@@ -53,7 +53,9 @@ export function objectionTo({ code }: Failure, circumstances: Circumstances): st
   // A server that ended it for this cannot say so twice: where its word was lost, the next one only says that it is over.
   if (mayDiverge(client, plan) && code === 'ERR_GODWIT_SESSION_ENDED') return undefined;
   if (code === 'ERR_GODWIT_DIVERGED')
-    return mayDiverge(client, plan) ? undefined : 'its output is a function of its input';
+    return mayDiverge(client, plan) || mayBeTooSlow(client, plan)
+      ? undefined
+      : 'its output is a function of its input';
   if (code === 'ERR_GODWIT_UNPROTECTED') {
     if (lostUnprotected) return undefined;
     // Its server has it still, and was not heard of in time: then this is what all the others said.
@@ -68,6 +70,12 @@ export function objectionTo({ code }: Failure, circumstances: Circumstances): st
 /** The output of its application differs from one execution to the next, though it must not. */
 export function mayDiverge(client: Pick<ClientApplication, 'plan'>, plan: Plan): boolean {
   return plan.delivery === Delivery.Replay && client.plan.application.leavesToChance;
+}
+
+/** Its application may pause for longer than a server waits for it to re-create its output. */
+function mayBeTooSlow({ plan: { application } }: ClientApplication, { servers }: Plan): boolean {
+  const longestMs = Math.max(application.writePauseMs, application.readPauseMs);
+  return servers.some(({ timers }) => longestMs >= (timers.replayTimeoutMs ?? Infinity) * CLOCK_TOLERANCE);
 }
 
 function objectionToOpening(code: string, { plan, disturbances }: Circumstances): string | undefined {

@@ -63,3 +63,11 @@ test('what a commit session drops from its stage is not in the way of what follo
   buffer.release(90);
   assert.ok(readAll(buffer).bytes.equals(expected.subarray(12, 90)));
 });
+
+test('a FIN on a new carrier, before the end of what came on the last one, is the fault of the peer', () => {
+  const buffer = new ReceiveBuffer(0, WINDOW_BYTES);
+  buffer.accept(expected.subarray(0, 5));
+  buffer.read();
+  buffer.reposition(1);
+  assert.throws(() => buffer.acceptFin(1), { code: 'ERR_GODWIT_PROTOCOL' });
+});

@@ -153,6 +153,11 @@ export class ReceiveBuffer {
         WireCode.Protocol,
         `FIN at offset ${offset}, but the stream stands at ${this.#position}`,
       );
+    if (this.#finOffset === undefined && offset < this.#received)
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `FIN at offset ${offset}, of a stream that came up to ${this.#received}`,
+      );
     this.#position += 1;
     if (this.finReceived) return false;
     this.#finOffset = offset;
