@@ -11,6 +11,9 @@ import { GAVE_UP, mayDiverge } from './endings.ts';
 import { ServerChecks } from './server-checks.ts';
 import type { Simulation } from './simulation.ts';
 
+/** What a client is told that asks for a session which its server let go of meanwhile. */
+const TOO_LATE: ReadonlySet<string> = new Set(['ERR_GODWIT_SESSION_ENDED', 'ERR_GODWIT_TICKET_EXPIRED']);
+
 export class Checks {
   readonly servers: ServerChecks;
   readonly #simulation: Simulation;
@@ -157,7 +160,7 @@ export class Checks {
     const isTooLate =
       !plan.isPatient &&
       failure !== undefined &&
-      (failure.code === 'ERR_GODWIT_SESSION_ENDED' || GAVE_UP.has(failure.code));
+      (TOO_LATE.has(failure.code) || GAVE_UP.has(failure.code));
     const agrees = failure ? told?.code !== undefined || isTooLate : isInOrder || !plan.isPatient;
     violations.expect(
       told !== undefined && agrees,

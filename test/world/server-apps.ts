@@ -78,6 +78,7 @@ export function transformApp(options: TransformOptions): ServerAppFactory {
       sinceExport = 0;
     };
     const flush = (): void => {
+      if (session.outputFinished) pending.length = 0; // somebody else ended it: there is nobody to answer any more
       while (pending.length > 0 && session.wantsWrite)
         session.write(context.now(), pending.shift() as Uint8Array);
     };

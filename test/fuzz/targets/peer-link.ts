@@ -86,7 +86,7 @@ class End {
   put(parts: readonly Uint8Array[]): void {
     const bytes = concatBytes(parts);
     this.underWay = concatBytes([this.underWay, bytes]);
-    this.wire.push(...bytes);
+    for (const byte of bytes) this.wire.push(byte);
   }
 }
 
@@ -138,7 +138,8 @@ class Bench {
         return;
       case 'repeat': {
         const at = directives.u16() % (from.wire.length + 1);
-        from.underWay = Uint8Array.of(...from.underWay, ...from.wire.slice(at, at + 1 + directives.u16()));
+        const again = Uint8Array.from(from.wire.slice(at, at + 1 + directives.u16()));
+        from.underWay = concatBytes([from.underWay, again]);
         from.isTampered = true;
         return;
       }

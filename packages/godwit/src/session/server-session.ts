@@ -265,7 +265,7 @@ export class ServerSession {
    */
   giveUp(now: number, error: ProtocolError, elsewhere: boolean): void {
     this.#core.host.enter(now);
-    const isRestorable = this.isProtected && this.isConfirmed && !this.isTerminal && !this.isFrozen;
+    const isRestorable = this.isProtected && !this.isTerminal && !this.isFrozen;
     if (elsewhere && isRestorable) this.abandon({ code: error.code, message: error.message });
     else this.fault(error);
   }
