@@ -158,9 +158,7 @@ export class Checks {
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
     // Its client may have given up meanwhile, or ask too late.
     const isTooLate =
-      !plan.isPatient &&
-      failure !== undefined &&
-      (TOO_LATE.has(failure.code) || GAVE_UP.has(failure.code));
+      !plan.isPatient && failure !== undefined && (TOO_LATE.has(failure.code) || GAVE_UP.has(failure.code));
     const agrees = failure ? told?.code !== undefined || isTooLate : isInOrder || !plan.isPatient;
     violations.expect(
       told !== undefined && agrees,
