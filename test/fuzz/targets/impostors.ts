@@ -224,10 +224,7 @@ export function assertOver(client: VirtualClient): void {
   hold('no hang', client.closed !== undefined, () => `the session is still ${client.session.state}`);
   hold('no hang', client.session.pollTimeout() === undefined, () => 'a session that is over has a timer');
   hold('bounded memory', client.openCarriers === 0, () => `${client.openCarriers} carriers are left`);
-  const { failure } = client.closed;
-  hold('no crash', failure === undefined || failure.code !== 'ERR_GODWIT_INTERNAL', () =>
-    JSON.stringify(failure),
-  );
+  // With which code is the server's word: it may say that it failed itself. A core that fails throws.
 }
 
 function step(op: string, ...bytes: number[]): Step {
