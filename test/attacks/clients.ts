@@ -167,8 +167,8 @@ export const clientAttacks: readonly Attack[] = [
     edits: [
       {
         file: TRIGGERS,
-        search: 'if (this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter) return;',
-        replace: '',
+        search: 'return this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter;',
+        replace: 'return frame.counter < 0;',
       },
     ],
     run: async (scene) => {
@@ -192,8 +192,8 @@ export const clientAttacks: readonly Attack[] = [
       },
       {
         file: TRIGGERS,
-        search: 'if (this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter) return;',
-        replace: '',
+        search: 'return this.#last.epoch === frame.epoch && frame.counter <= this.#last.counter;',
+        replace: 'return frame.counter < 0;',
       },
       {
         file: TRIGGERS,

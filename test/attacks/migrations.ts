@@ -35,8 +35,8 @@ const EPOCH_UNCHECKED = {
 };
 const NO_TOMBSTONES = {
   file: 'session/restore-rules.ts',
-  search: `if (stone?.kind === 'ended' && head.epoch <= stone.epoch)`,
-  replace: `if (stone?.kind === 'ended' && head.epoch < 0)`,
+  search: `stone?.kind === 'ended' && head.epoch <= stone.epoch &&`,
+  replace: `stone?.kind === 'ended' && head.epoch < 0 &&`,
 };
 const MAX_EPOCH = 2 ** 48 - 1;
 
@@ -126,8 +126,8 @@ export const migrateAttacks: readonly Attack[] = [
     edits: [
       {
         file: 'session/origin.ts',
-        search: `return stone?.kind === 'ended' &&`,
-        replace: `return stone?.kind === 'moved' &&`,
+        search: `if (stone?.kind !== 'ended' ||`,
+        replace: `if (stone?.kind !== 'moved' ||`,
       },
     ],
     run: async (scene) => {

@@ -154,7 +154,9 @@ export class Checks {
     const isInOrder =
       told?.code === undefined ||
       told.code === 'ERR_GODWIT_MOVED' ||
-      (wasLeft && (told.code === 'ERR_GODWIT_SESSION_ENDED' || this.of(client).isCopyLost));
+      (wasLeft &&
+        (told.code === 'ERR_GODWIT_SESSION_ENDED' ||
+          this.of(client).isMessengerLost(found.server.address.name, survivor.epoch)));
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
     // Its client may have given up meanwhile, or ask too late.
     const isTooLate =

@@ -26,6 +26,8 @@ export class ClientChecks {
   readonly #accepts = new Map<number, Frame<'accept'>>();
   /** The servers that the client went along with, by epoch. */
   readonly #servers = new Map<number, string>();
+  /** Epochs whose server died since. */
+  readonly #died = new Set<number>();
   /** The epoch the client lives in, as far as was seen; 0 before it is open. */
   #epoch = 0;
   /** Before the frame that is being handled. */
@@ -46,9 +48,10 @@ export class ClientChecks {
   serverOf(epoch: number): string | undefined {
     return this.#servers.get(epoch);
   }
-  /** Its server lost its memory, or its copy of the session, and no other has taken it since. */
-  get isCopyLost(): boolean {
-    return this.#isCopyLost;
+  /** The server that took the session from that one died: nobody may be left to say there that it moved. */
+  isMessengerLost(from: string, epoch: number): boolean {
+    const next = [...this.#servers].find(([later, name]) => later > epoch && name !== from);
+    return next !== undefined && this.#died.has(next[0]);
   }
   get wasOpen(): boolean {
     return this.#epoch > 0;
@@ -184,7 +187,9 @@ export class ClientChecks {
   /** A server loses its memory, or its copy of the session. */
   loses(server: VirtualServer): void {
     const { session } = this.#application.client;
-    if (session.serverName === server.address.name) this.#isCopyLost = true;
+    const { name } = server.address;
+    if (session.serverName === name) this.#isCopyLost = true;
+    for (const [epoch, at] of this.#servers) if (at === name) this.#died.add(epoch);
   }
 
   /** A server's copy of the session ends in an error: out of time, for one. */

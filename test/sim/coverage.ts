@@ -67,8 +67,8 @@ export const TRANSITION_ROWS = {
 };
 
 export const FRAME_ROWS = {
-  framesSent: Object.keys(frames),
-  framesReceived: Object.keys(frames),
+  framesSent: [...Object.keys(frames), 'data'],
+  framesReceived: [...Object.keys(frames), 'data'],
   peerFramesSent: Object.keys(peerFrames),
   peerFramesReceived: Object.keys(peerFrames),
 };

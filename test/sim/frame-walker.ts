@@ -1,9 +1,9 @@
 /** Reads the headers of frames in what is about to be sent, without decoding them. */
 import { frames } from '../../packages/godwit/src/wire/frames.ts';
-import { HEADER_BYTES } from '../../packages/godwit/src/wire/index.ts';
+import { DATA_TYPE, HEADER_BYTES } from '../../packages/godwit/src/wire/index.ts';
 import { peerFrames } from '../../packages/godwit/src/wire/peer-frames.ts';
 
-const NAMES = namesOf(frames);
+const NAMES = namesOf({ ...frames, data: { type: DATA_TYPE } });
 const PEER_NAMES = namesOf(peerFrames);
 
 function namesOf(table: Readonly<Record<string, { readonly type: number }>>): (string | undefined)[] {

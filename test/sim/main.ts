@@ -44,7 +44,7 @@ interface Options {
 const args = process.argv.slice(2);
 const options = args.includes('--exhaustive') ? await runExhaustive(args) : parse(args);
 if (typeof options === 'number') process.exitCode = options;
-else if (options.plan !== undefined) process.exitCode = runOne(readPlan(options.plan).plan, options);
+else if (options.plan !== undefined) process.exitCode = runSaved(options.plan, options);
 else if (options.seed !== undefined) process.exitCode = runOne(drawPlan(options.seed), options);
 else process.exitCode = await runSweep(options);
 
@@ -73,6 +73,9 @@ function parse(args: string[]): Options | number {
     const seed = parseNumber('--seed', values.seed, { min: 0, max: MAX_SEED, whole });
     if (values.trace && seed === undefined && values.plan === undefined)
       throw new UsageError('--trace needs --seed or --plan');
+    const isSweep = values.seeds !== undefined || values.from !== undefined;
+    if (isSweep && (seed !== undefined || values.plan !== undefined))
+      throw new UsageError('--seeds and --from are for a sweep, not for one --seed or --plan');
     if (values.save !== undefined && seed === undefined) throw new UsageError('--save needs --seed');
     return {
       seeds: parseNumber('--seeds', values.seeds, { min: 1, max: 1e9, whole }) ?? 5000,
@@ -90,6 +93,17 @@ function parse(args: string[]): Options | number {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     return 2;
   }
+}
+
+function runSaved(path: string, options: Options): number {
+  let plan: Plan;
+  try {
+    ({ plan } = readPlan(path));
+  } catch (error) {
+    console.error(`${path} is no saved plan: ${(error as Error).message}`);
+    return 2;
+  }
+  return runOne(plan, options);
 }
 
 function runOne(plan: Plan, { trace, save, json }: Options): number {

@@ -24,7 +24,10 @@ export function readSavedPlans(): SavedPlan[] {
 }
 
 export function readPlan(path: string): Omit<SavedPlan, 'name'> {
-  return JSON.parse(readFileSync(path, 'utf8')) as Omit<SavedPlan, 'name'>;
+  const saved = JSON.parse(readFileSync(path, 'utf8')) as Partial<SavedPlan>;
+  const { shows = '', plan } = saved;
+  if (plan?.seed === undefined) throw new SyntaxError('no plan is in it');
+  return { shows, plan };
 }
 
 /** Answers the path. */

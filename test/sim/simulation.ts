@@ -29,6 +29,7 @@ import { ServerApplication, decodeState } from './server-application.ts';
 import { Steps } from './steps.ts';
 import { describeClientEvent, describeFrame } from './trace.ts';
 import { Violations, type Violation } from './violations.ts';
+import { WORKLOAD_ROWS, workloadOf } from './workload.ts';
 
 /** After the world has healed, every transfer must be over within so much time, in ms, or have got on in it. */
 const LIVENESS_MS = 300_000;
@@ -184,8 +185,7 @@ export class Simulation {
     });
     this.#bySession.set(application.client.session.id, application);
     this.clients.push(application);
-    this.coverage.count('workload', plan.script.kind);
-    this.coverage.count('workload', `exports ${plan.application.exports}`);
+    for (const row of workloadOf(plan)) this.coverage.count('workload', row);
   }
 
   #livenessPhase(): void {
@@ -400,7 +400,7 @@ export class Simulation {
 
 /** The rows that many seeds together must reach. */
 export function requiredCoverage(): Coverage {
-  return new Coverage({ ...TRANSITION_ROWS, ...FRAME_ROWS, faults: FAULT_KINDS });
+  return new Coverage({ ...TRANSITION_ROWS, ...FRAME_ROWS, ...WORKLOAD_ROWS, faults: FAULT_KINDS });
 }
 
 /** FNV-1a. */

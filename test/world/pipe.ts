@@ -22,6 +22,9 @@ export interface PipeConditions {
   chunkBytes?(length: number): number;
 }
 
+/** So long a network of limited bandwidth takes for a chunk at most. */
+const LONGEST_CHUNK_MS = 100;
+
 export class Pipe {
   readonly #scheduler: Scheduler;
   readonly #conditions: PipeConditions;
@@ -84,10 +87,13 @@ export class Pipe {
   #sendChunks(end: 0 | 1, bytes: Uint8Array): void {
     this.#underWay[end] += bytes.byteLength;
     for (let at = 0; at < bytes.byteLength;) {
-      const length = this.#conditions.chunkBytes?.(bytes.byteLength - at) ?? bytes.byteLength;
+      const { bytesPerMs } = this.#conditions;
+      // A slow network brings what it has, as it comes.
+      const most =
+        bytesPerMs === undefined ? Infinity : Math.max(1, Math.floor(bytesPerMs * LONGEST_CHUNK_MS));
+      const length = Math.min(most, this.#conditions.chunkBytes?.(bytes.byteLength - at) ?? bytes.byteLength);
       const chunk = bytes.subarray(at, at + length);
       at += chunk.byteLength;
-      const { bytesPerMs } = this.#conditions;
       this.#deliver(end, bytesPerMs === undefined ? 0 : chunk.byteLength / bytesPerMs, () => {
         this.#ends[other(end)]?.onData(chunk);
         this.#underWay[end] -= chunk.byteLength;

@@ -103,7 +103,9 @@ export const FOUND_MUTANTS: readonly Mutant[] = [
     ['I7'],
     'a session whose client is away loses its protection, because nothing covers what the client keeps',
     'session/snapshot-cadence.ts',
-    `if (this.#core.state !== 'active' || this.#core.carrierId === undefined) return; // its client is not here to wait`,
-    '',
+    `there is nothing to lose.
+    if (this.#core.state !== 'active' || this.#core.carrierId === undefined || this.#core.applicationGone)
+      return;`,
+    'there is nothing to lose.',
   ),
 ];

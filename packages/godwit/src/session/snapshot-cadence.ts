@@ -278,8 +278,9 @@ export class SnapshotCadence {
 
   /** The client has been blocked for as long as it may be. */
   blockedTooLong(): void {
-    if (this.#core.state !== 'active' || this.#core.carrierId === undefined) return; // its client is not here to wait
-    if (this.#core.applicationGone) return; // nothing of it is restored any more
+    // Where its client is not here to wait, or nothing of the session is restored any more, there is nothing to lose.
+    if (this.#core.state !== 'active' || this.#core.carrierId === undefined || this.#core.applicationGone)
+      return;
     if (this.#core.protection.isBlocked && !this.#core.protection.isCoverComing) this.#degrade();
   }
 
