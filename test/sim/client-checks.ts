@@ -112,7 +112,7 @@ export class ClientChecks {
     this.#isCopyLost = server?.isAlive !== true || server.node.session(session.id) === undefined;
     const accept = this.#accepts.get(session.epoch);
     if (!accept) {
-      const opened = history.at(session.id, session.serverName, session.epoch);
+      const opened = history.opened(session.id, session.serverName, session.epoch);
       if (opened) history.survives(opened);
       return;
     }

@@ -49,6 +49,14 @@ export class History {
     );
   }
 
+  /** The one that an OPEN of that epoch began: strangers who repeat it come later. */
+  opened(sessionId: string, server: string, epoch: number): Execution | undefined {
+    return this.#executions.find(
+      (execution) =>
+        execution.sessionId === sessionId && execution.server === server && execution.epoch === epoch,
+    );
+  }
+
   surviving(sessionId: string): Execution | undefined {
     return this.#surviving.get(sessionId);
   }
