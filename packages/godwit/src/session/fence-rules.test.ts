@@ -93,3 +93,15 @@ test('what has ended stays ended, and a copy left behind can not end it', () => 
   const moved = ask({}) as FenceRecord;
   assert.equal(ask({ kind: 'end', owner: 'copy a', epoch: 4, heldEpoch: 4 }, moved), WireCode.StaleEpoch);
 });
+
+test('a question of the owner that a later one has overtaken is granted, and the epoch does not fall', () => {
+  const late = ask({
+    owner: 'copy a',
+    server: 'a',
+    heldEpoch: 3,
+    epoch: 3,
+    point: at(3, 5),
+    acknowledged: at(3, 5),
+  });
+  assert.deepEqual(late, RECORD);
+});

@@ -29,6 +29,7 @@ export class Pulls {
   readonly #host: DestinationHost;
   readonly #owner: PullOwner;
   readonly #byRequest = new Map<number, PendingAttach>();
+  #begun = 0;
 
   constructor(host: DestinationHost, owner: PullOwner) {
     this.#host = host;
@@ -65,10 +66,16 @@ export class Pulls {
     this.#host.arm(attach);
   }
 
-  /** From the random nonce: what was meant for a process that had this server's name before must answer no PULL of ours. */
+  /**
+   * From the random nonce, since what was meant for a process that had this server's name before must answer no PULL of
+   * ours; and counted, since a nonce belongs to a carrier, and not to one PULL.
+   */
   #newRequestId(nonce: Uint8Array): number {
-    let id = new DataView(nonce.buffer, nonce.byteOffset).getUint32(0);
-    while (this.#byRequest.has(id)) id = (id + 1) >>> 0;
+    let id: number;
+    do {
+      this.#begun += 1;
+      id = (new DataView(nonce.buffer, nonce.byteOffset).getUint32(0) + this.#begun) >>> 0;
+    } while (this.#byRequest.has(id));
     return id;
   }
 
