@@ -108,4 +108,20 @@ export const FOUND_MUTANTS: readonly Mutant[] = [
       return;`,
     'there is nothing to lose.',
   ),
+  mutant(
+    'older-ticket-waits-in-place-of-the-newer',
+    ['liveness'],
+    'two tickets wait for a fence that can not be reached, and only the older is asked about again',
+    'session/session-fence.ts',
+    'if (release !== this.#releases) return;',
+    '',
+  ),
+  mutant(
+    'budget-beyond-the-end',
+    ['I6'],
+    'a server is given more time for an attach than the client has before it gives up',
+    'session/client-migration.ts',
+    'Math.min(this.#core.config.timers.attachTimeoutMs, Math.max(1, leftMs))',
+    'this.#core.config.timers.attachTimeoutMs',
+  ),
 ];

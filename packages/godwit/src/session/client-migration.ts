@@ -176,7 +176,7 @@ export class Migration {
       originEpoch: attempt.fromEpoch,
       originState: attempt.originState,
       cause: attempt.cause,
-      budgetMs: this.#core.config.timers.attachTimeoutMs,
+      budgetMs: this.#budgetMs(now),
       mac: NO_MAC,
     });
     this.#core.timers.cancel('race');
@@ -186,6 +186,12 @@ export class Migration {
       if (this.#core.attempt?.outstanding !== outstanding) return;
       this.#core.queue(ready.carrierId, framePayload('migrate', withMac(payload, mac)));
     });
+  }
+
+  /** Budgets nest: what is left before the client gives up is all that a server may use, and the PULL has a part of it. */
+  #budgetMs(now: number): number {
+    const leftMs = (this.#core.timers.at('giveUp') ?? Infinity) - now;
+    return Math.floor(Math.min(this.#core.config.timers.attachTimeoutMs, Math.max(1, leftMs)));
   }
 
   /**

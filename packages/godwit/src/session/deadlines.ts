@@ -38,6 +38,12 @@ export class Deadlines<N extends string> {
     return this.#names.includes(name);
   }
 
+  /** When the timer runs out; undefined while it does not run. */
+  at(name: N): number | undefined {
+    const place = this.#names.indexOf(name);
+    return place < 0 ? undefined : this.#times[place];
+  }
+
   clear(): void {
     this.#names = [];
     this.#times = [];

@@ -39,7 +39,9 @@ export class SessionFence {
   readonly #owner: string;
   #heldEpoch = 0;
   #isReached: boolean | undefined;
-  /** A ticket that `strict` holds back until the fence answers. */
+  /** Tickets that the fence was asked about. At most one travels: of an older one nobody waits for the answer any more. */
+  #releases = 0;
+  /** The newest of them, which `strict` holds back until the fence answers. */
   #heldBack: (() => void) | undefined;
   #watchMs = 0;
   #endAttempts = 0;
@@ -82,14 +84,19 @@ export class SessionFence {
     });
   }
 
-  /** A ticket of that point is about to be released. */
+  /** A ticket of that point is about to be released, and none that was asked about before. */
   release(point: Point, then: () => void): void {
     const { epoch } = this.#core;
+    this.#releases += 1;
+    const release = this.#releases;
+    this.#heldBack = undefined;
     this.#ask('advance', epoch, point, (answer) => {
       this.#take(answer, epoch);
       if (answer.kind === 'refused' || this.#core.state === 'ended') return;
+      if (release !== this.#releases) return;
       if (answer.kind === 'granted' || this.#config.mode === 'flag') {
         then();
+        if (this.#core.carrierId === undefined) this.watch();
         return;
       }
       this.#heldBack = (): void => this.release(point, then);
