@@ -110,11 +110,13 @@ export const FOUND_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'older-ticket-waits-in-place-of-the-newer',
-    ['liveness'],
+    ['I6'],
     'two tickets wait for a fence that can not be reached, and only the older is asked about again',
     'session/session-fence.ts',
-    'if (release !== this.#releases) return;',
-    '',
+    `this.#releases += 1;
+    const release = this.#releases;
+    this.#heldBack = undefined;`,
+    'const release = this.#releases;',
   ),
   mutant(
     'budget-beyond-the-end',
