@@ -9,7 +9,7 @@
  * - at every server a stranger had opened a session of the same id, with what it overheard (protocol.md §16).
  *
  * In an impatient world timers are short. There a session may also end because one ran out; then it must have had the time
- * to, the world must have been disturbed meanwhile, and the code must be that timer's.
+ * to, the world must have been disturbed meanwhile or too far apart for two attaches, and the code must be that timer's.
  */
 import type { Failure } from '../../packages/godwit/src/session/index.ts';
 import { Delivery } from '../../packages/godwit/src/wire/index.ts';
@@ -37,6 +37,9 @@ export interface Circumstances {
 
 /** Clocks run up to 2 % fast, and the last answer takes its time to come. */
 const CLOCK_TOLERANCE = 0.97;
+
+/** An attach from nothing: there and back for the carrier, for the preface and for MIGRATE. */
+const ATTACH_LATENCIES = 6;
 
 /** Codes that say "nobody took the session over", in the words of net. */
 export const GAVE_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'ETIMEDOUT', 'ECONNREFUSED']);
@@ -92,7 +95,9 @@ function objectionToTimer(code: string, circumstances: Circumstances): string | 
     const limitMs = isSingle ? giveUpSingleServerMs : giveUpTimeoutMs;
     if (lostAtMs === undefined) return 'it had a server';
     if (nowMs - lostAtMs < limitMs * CLOCK_TOLERANCE) return 'its time was not over';
-    return disturbances.since(lostAtMs) ? undefined : 'the world was whole all the time';
+    const longestMs = plan.network.latencyMs * (1 + plan.network.jitter);
+    const isTooFar = limitMs < 2 * ATTACH_LATENCIES * longestMs;
+    return isTooFar || disturbances.since(lostAtMs) ? undefined : 'the world was whole all the time';
   }
   const shortest = (timer: 'lingerMs' | 'ticketLifetimeMs' | 'replayTimeoutMs'): number =>
     Math.min(...plan.servers.map(({ timers }) => timers[timer] ?? Infinity));

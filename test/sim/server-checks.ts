@@ -117,8 +117,14 @@ export class ServerChecks {
   isShutOut(sessionId: string): boolean {
     return [...this.#simulation.world.servers.values()].every((server) => {
       const session = server.node.session(sessionId);
-      return !server.isAlive || (session !== undefined && this.#strangersSessions.has(session));
+      const isTaken = session !== undefined && this.#strangersSessions.has(session);
+      return !server.isAlive || isTaken || !this.#hasRoomFor(sessionId, server);
     });
+  }
+
+  #hasRoomFor(sessionId: string, server: VirtualServer): boolean {
+    const { maxStateBytes = Infinity } = this.#simulation.planOf(server.address.name)?.limits ?? {};
+    return (this.#simulation.clientOf(sessionId)?.plan.application.stateBytes ?? 0) <= maxStateBytes;
   }
 
   #confirmedAt(server: VirtualServer, session: ServerSession): void {

@@ -176,11 +176,11 @@ export class Migration {
       originEpoch: attempt.fromEpoch,
       originState: attempt.originState,
       cause: attempt.cause,
-      budgetMs: this.#budgetMs(now),
+      budgetMs: Math.floor(Math.min(this.#core.config.timers.attachTimeoutMs, this.#leftMs(now))),
       mac: NO_MAC,
     });
     this.#core.timers.cancel('race');
-    this.#core.timers.set('attach', now + this.#patienceMs(attempt));
+    this.#core.timers.set('attach', now + this.#patienceMs(now, attempt));
     const data = [new TextEncoder().encode(challenge.serverName), challenge.nonce, macedPart(payload)];
     this.#core.crypto.ask({ op: 'mac', secret: this.#core.secret, label: 'migrate', data }, ({ mac }) => {
       if (this.#core.attempt?.outstanding !== outstanding) return;
@@ -188,24 +188,22 @@ export class Migration {
     });
   }
 
-  /** Budgets nest: what is left before the client gives up is all that a server may use, and the PULL has a part of it. */
-  #budgetMs(now: number): number {
-    const leftMs = (this.#core.timers.at('giveUp') ?? Infinity) - now;
-    return Math.floor(Math.min(this.#core.config.timers.attachTimeoutMs, Math.max(1, leftMs)));
+  /** Before the client gives up; without end where it has a carrier. */
+  #leftMs(now: number): number {
+    return Math.max(1, (this.#core.timers.at('giveUp') ?? Infinity) - now);
   }
 
   /**
    * How long to wait for a first word of a server that was asked. Where nothing is delivered meanwhile, others are asked
-   * the sooner; if none of them answers, it was not for their being dead, and all get more time.
+   * the sooner; if none of them answers, it was not for their being dead, and all get more time. Budgets nest: one that is
+   * silent may not take more than half of what is left before the client gives up.
    */
-  #patienceMs(attempt: Attempt): number {
+  #patienceMs(now: number, attempt: Attempt): number {
     const { attachTimeoutMs, attachSilenceMs } = this.#core.config.timers;
-    if (!attempt.isUrgent || attempt.rounds > 0 || attempt.outstanding?.inBand === true)
-      return attachTimeoutMs;
-    return Math.min(
-      attachTimeoutMs,
-      Math.max(attachSilenceMs, PATIENCE_ROUND_TRIPS * (this.#core.vitals.roundTripMs ?? 0)),
-    );
+    const roundTripsMs = PATIENCE_ROUND_TRIPS * (this.#core.vitals.roundTripMs ?? 0);
+    const share = Math.min(attachTimeoutMs, Math.max(this.#leftMs(now) / 2, roundTripsMs));
+    const isFirst = attempt.isUrgent && attempt.rounds === 0 && attempt.outstanding?.inBand !== true;
+    return isFirst ? Math.min(share, Math.max(attachSilenceMs, roundTripsMs)) : share;
   }
 
   /** Frames on the carrier of an outstanding attach. Answers false for those that belong to the session itself. */
@@ -482,7 +480,7 @@ export class Migration {
   /** A planned migration has to succeed now: any server will do, and nobody may take his time. */
   #widen(now: number, attempt: Attempt): void {
     if (attempt.outstanding) {
-      if (!attempt.outstanding.heard) this.#core.timers.set('attach', now + this.#patienceMs(attempt));
+      if (!attempt.outstanding.heard) this.#core.timers.set('attach', now + this.#patienceMs(now, attempt));
     } else if (attempt.race.isExhausted) {
       this.newRound(now, attempt);
       return;
