@@ -119,14 +119,6 @@ export const FOUND_MUTANTS: readonly Mutant[] = [
     'const release = this.#releases;',
   ),
   mutant(
-    'budget-beyond-the-end',
-    ['I6'],
-    'a server is given more time for an attach than the client has before it gives up',
-    'session/client-migration.ts',
-    'Math.floor(Math.min(this.#core.config.timers.attachTimeoutMs, this.#leftMs(now)))',
-    'this.#core.config.timers.attachTimeoutMs',
-  ),
-  mutant(
     'silence-takes-all-that-is-left',
     ['I6'],
     'a destination that died during a move is waited for until the client gives up, though another is ready',
