@@ -68,13 +68,14 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
 
   const campaigns = targets.map((target) => campaignOf(target, options.seed, plant === undefined));
   const searching = new Set<Campaign>();
+  const isInterrupted = (): boolean => signal?.aborted ?? false;
   for (const campaign of campaigns) {
+    if (isInterrupted()) break;
     const findings = campaign.begin();
     for (const finding of findings) fail(campaign, finding);
     if (findings.length === 0) searching.add(campaign);
     await setImmediate();
   }
-  const isInterrupted = (): boolean => signal?.aborted ?? false;
   // Each gets a turn, however long it took to run what is known.
   for (let turn = 0; turn === 0 || performance.now() < endMs; turn += 1) {
     if (searching.size === 0 || isInterrupted()) break;
