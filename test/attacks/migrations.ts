@@ -205,6 +205,32 @@ export const migrateAttacks: readonly Attack[] = [
     },
   },
   {
+    name: 'somebody who overheard the id of a session ends one of his own under it, where it then goes',
+    expected: 'the session goes on',
+    defence: 'a tombstone holds the secret of what ended (protocol.md §10.5)',
+    edits: [
+      {
+        file: 'session/restore-rules.ts',
+        search: 'head.epoch <= stone.epoch && equalBytes(stone.secret, head.secret))',
+        replace: 'head.epoch <= stone.epoch)',
+      },
+    ],
+    run: async (scene) => {
+      const [a, b] = (await scene.cluster(['a', 'b'])) as [SceneServer, SceneServer];
+      const victim = await RawClient.open(scene, a);
+      const stranger = await RawClient.connect(scene, b);
+      stranger.sessionId = victim.sessionId;
+      await stranger.openSession();
+      await stranger.pay(1);
+      await stranger.close(stranger, 1);
+      a.server.kill();
+      const outcome = await bring(scene, b, victim);
+      return 'gained' in outcome
+        ? refused('the session goes on')
+        : gained(`the end of another's session: ${outcome.refused}`);
+    },
+  },
+  {
     name: 'the key share in OPEN is of low order, so that everybody knows the secret',
     expected: 'REFUSE ERR_GODWIT_UNAUTHENTICATED',
     defence: 'a shared secret of zeros is refused (protocol.md §8.2)',
