@@ -1,10 +1,5 @@
 /** The checkers of a run, and who of them must see what (docs/protocol.md §15). */
-import { releaseDelays } from '../../packages/godwit/src/session/farewells.ts';
-import {
-  DEFAULT_SERVER_TIMERS,
-  type ClientEvent,
-  type ServerEvent,
-} from '../../packages/godwit/src/session/index.ts';
+import type { ClientEvent, ServerEvent } from '../../packages/godwit/src/session/index.ts';
 import type { DataPiece, Frame } from '../../packages/godwit/src/wire/index.ts';
 import { leftovers } from '../world/leaks.ts';
 import type { VirtualServer } from '../world/virtual-server.ts';
@@ -13,7 +8,6 @@ import type { ClientApplication } from './client-application.ts';
 import { ClientChecks } from './client-checks.ts';
 import { compareFrom } from './content.ts';
 import { GAVE_UP, mayDiverge } from './endings.ts';
-import { MAX_FAULT_MS } from './fault-plan.ts';
 import { ServerChecks } from './server-checks.ts';
 import type { Simulation } from './simulation.ts';
 
@@ -144,14 +138,6 @@ export class Checks {
     for (const client of clients) this.#bothWereTold(client);
   }
 
-  /** RELEASE is sent a few times, and all of them may fall into one fault (protocol.md §10.5). */
-  get #mayMissRelease(): boolean {
-    return this.#simulation.plan.servers.some(({ timers }) => {
-      const { releaseDelayMs = DEFAULT_SERVER_TIMERS.releaseDelayMs } = timers;
-      return (releaseDelays({ releaseDelayMs }).at(-1) ?? 0) < MAX_FAULT_MS;
-    });
-  }
-
   /** A session that ends in an error does so at both ends, with a code (I6). */
   #bothWereTold(client: ClientApplication): void {
     const { applications, history, plan, violations } = this.#simulation;
@@ -171,7 +157,7 @@ export class Checks {
       (wasLeft &&
         (told.code === 'ERR_GODWIT_SESSION_ENDED' ||
           this.of(client).isMessengerLost(found.server.address.name, survivor.epoch) ||
-          this.#mayMissRelease));
+          this.of(client).mayMissRelease()));
     // A server that said CLOSE waits for the answer no longer than its linger time: then it has ended in order.
     // Its client may have given up meanwhile, or ask too late.
     const isTooLate =

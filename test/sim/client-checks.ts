@@ -1,5 +1,6 @@
 /** What must hold at every client, at every moment: I2, I3, I4, where histories meet (I1), how it ends (I6), its limits. */
-import type { ClientEvent } from '../../packages/godwit/src/session/index.ts';
+import { releaseDelays } from '../../packages/godwit/src/session/farewells.ts';
+import { DEFAULT_SERVER_TIMERS, type ClientEvent } from '../../packages/godwit/src/session/index.ts';
 import {
   Delivery,
   MAX_TICKET_HEAD_BYTES,
@@ -38,6 +39,7 @@ export class ClientChecks {
   /** The newest ticket that was seen here. */
   #ticket = { input: 0, output: 0 };
   #lostAtMs: number | undefined;
+  #adoptedAtMs = 0;
 
   constructor(simulation: Simulation, application: ClientApplication) {
     this.#simulation = simulation;
@@ -52,6 +54,13 @@ export class ClientChecks {
   isMessengerLost(from: string, epoch: number): boolean {
     const next = [...this.#servers].find(([later, name]) => later > epoch && name !== from);
     return next !== undefined && this.#died.has(next[0]);
+  }
+  /** RELEASE is sent a few times after it went on elsewhere: did a fault last until the last of them (protocol.md §10.5)? */
+  mayMissRelease(): boolean {
+    const { releaseDelayMs = DEFAULT_SERVER_TIMERS.releaseDelayMs } =
+      this.#simulation.planOf(this.#application.client.session.serverName)?.timers ?? {};
+    const lastMs = Math.max(...releaseDelays({ releaseDelayMs }));
+    return this.#simulation.faults.disturbances.since(this.#adoptedAtMs + lastMs);
   }
   get wasOpen(): boolean {
     return this.#epoch > 0;
@@ -105,6 +114,7 @@ export class ClientChecks {
   #adopted(): void {
     const { history, coverage, plan, violations } = this.#simulation;
     const { session } = this.#application.client;
+    this.#adoptedAtMs = this.#simulation.world.now;
     this.#epoch = session.epoch;
     this.#servers.set(session.epoch, session.serverName);
     // It may have died while its word was on the way.

@@ -120,7 +120,7 @@ export interface FaultPlan {
 }
 
 /** The longest that a fault lasts, in ms. */
-export const MAX_FAULT_MS = 4000;
+const MAX_FAULT_MS = 4000;
 
 export function isStepFault(kind: FaultKind): boolean {
   return kind.endsWith('at a step');
