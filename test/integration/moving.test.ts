@@ -101,6 +101,26 @@ describe('a session that moves under load', () => {
     assert.ok(moves >= 3, `only ${moves} moves`);
   });
 
+  test('is asked to move before its client has confirmed it there, and moves as soon as that is done', async () => {
+    let onward: Promise<string> | undefined;
+    await using cluster = await startCluster(3, (socket) => {
+      socket.onExportState(() => 'state');
+      // ACCEPT is not even on its way yet.
+      if (socket.restored) onward ??= socket.migrate().then(({ to }) => to);
+      socket.on('data', (chunk: Buffer) => socket.write(chunk));
+    });
+    const client = await open(cluster.addresses);
+    client.write('a');
+    assert.equal(await take(client, 1), 'a');
+    const first = await client.migrate();
+    const [second] = (await once(client, 'migrated')) as [{ from: string; to: string }];
+    assert.equal(second.from, first.to);
+    assert.equal(await onward, second.to);
+    client.write('b');
+    assert.equal(await take(client, 1), 'b');
+    client.destroy();
+  });
+
   test('input that waits in the stream of a paused application moves along', async () => {
     const seen: string[] = [];
     await using cluster = await startCluster(2, (socket, name) => {

@@ -58,8 +58,8 @@ export interface NodeHooks {
 interface Entry {
   readonly port: ServerSessionPort;
   readonly socket: ServerSocket;
-  /** Moves under way, with the time they began. */
-  move: { readonly startedAt: number; readonly deadline: Deadline } | undefined;
+  /** The move that is asked for: since when, and where to; undefined leaves that to the client. */
+  move: { readonly startedAt: number; readonly deadline: Deadline; target: Candidate | undefined } | undefined;
 }
 
 export class NodeDriver {
@@ -172,9 +172,10 @@ export class NodeDriver {
     const target = to === undefined ? undefined : this.findServer(to);
     if (entry.move === undefined) {
       const deadline = new Deadline(() => this.#moveFailed(entry, 'the client did not move in time'));
-      entry.move = { startedAt: now(), deadline };
+      entry.move = { startedAt: now(), deadline, target };
       deadline.set(now() + MOVE_TIMEOUT_MS);
     }
+    entry.move.target = target;
     this.#node.migrate(now(), session, target);
     this.#driver.schedule();
   }
@@ -280,9 +281,13 @@ export class NodeDriver {
         this.#driver.authenticated(event.carrierId);
         if (event.isStandby === true) this.#settled(event.carrierId);
         return;
-      case 'confirmed':
+      case 'confirmed': {
         this.#settled(event.session.carrierId);
+        // A move that was asked for while no client was attached: only now somebody hears of it.
+        const move = this.#entries.get(event.session)?.move;
+        if (move !== undefined) this.#node.migrate(now(), event.session, move.target);
         return;
+      }
       case 'hangUp':
         this.#driver.hangUp(event.carrierId, event.last);
         return;
