@@ -3,6 +3,7 @@
  * memory of the application's own while much comes, so that it is copied nowhere.
  */
 import type { OnReadOpts } from 'node:net';
+import { keepFreedMemory } from './freed-memory.ts';
 
 /**
  * The shared memory, in bytes. What is in it is used up before the next socket reads, so there is one for all: large, so that
@@ -60,9 +61,9 @@ export class Lender {
   #roomAfter(length: number): Uint8Array | undefined {
     if (length < BULK_READ_BYTES) return undefined;
     const left = this.#room?.subarray(length);
-    return left !== undefined && left.byteLength >= MIN_ROOM_BYTES
-      ? left
-      : Buffer.allocUnsafeSlow(SLAB_BYTES);
+    if (left !== undefined && left.byteLength >= MIN_ROOM_BYTES) return left;
+    keepFreedMemory();
+    return Buffer.allocUnsafeSlow(SLAB_BYTES);
   }
 
   #take(chunk: Uint8Array): void {

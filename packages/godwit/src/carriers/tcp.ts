@@ -2,6 +2,7 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { unixPathOf } from './address.ts';
+import { keepFreedMemory } from './freed-memory.ts';
 import { Lender } from './lender.ts';
 import type { TLSSocket } from 'node:tls';
 import {
@@ -32,6 +33,9 @@ export interface SocketCarrierOptions {
   /** Of a socket that was made with its `onread`. */
   readonly lender?: Lender | undefined;
 }
+
+/** node reads no more at once, unless it is given memory for it: whoever sees a chunk like that has a bulk stream. */
+const BULK_CHUNK_BYTES = 64 * 1024;
 
 /** Where a socket names the carrier that is made of it: so all sockets share their listeners. */
 const CARRIER = Symbol('carrier');
@@ -176,6 +180,7 @@ export class SocketCarrier implements Carrier {
 
   /** @internal Bytes that came. */
   take(chunk: Uint8Array): void {
+    if (chunk.byteLength >= BULK_CHUNK_BYTES) keepFreedMemory();
     if (this.#closed === undefined) this.#handlers?.onData(chunk);
   }
 

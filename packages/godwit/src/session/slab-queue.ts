@@ -48,11 +48,16 @@ export class SlabQueue {
     return this.#end - this.#start;
   }
 
+  /** Without asking an empty list for its element -1: to look for a property of that name takes V8 a string in its old space. */
+  get #last(): Slab | undefined {
+    return this.#slabs.length === 0 ? undefined : this.#slabs[this.#slabs.length - 1];
+  }
+
   /** Copies `bytes` behind the last; the caller may reuse them. */
   append(bytes: Uint8Array): void {
     let at = 0;
     while (at < bytes.byteLength) {
-      let slab = this.#slabs[this.#slabs.length - 1];
+      let slab = this.#last;
       if (!slab || slab.used === slab.bytes.byteLength) slab = this.#grow(bytes.byteLength - at, slab);
       const count = Math.min(bytes.byteLength - at, slab.bytes.byteLength - slab.used);
       slab.bytes.set(
@@ -114,7 +119,7 @@ export class SlabQueue {
         this.#spares.push(slab.bytes);
     }
     if (this.#first === this.#slabs.length) {
-      const last = this.#slabs[this.#slabs.length - 1];
+      const last = this.#last;
       this.#slabs =
         last && last.bytes.byteLength <= MAX_RESIDENT_SLAB_BYTES
           ? [{ bytes: last.bytes, base: this.#end, used: 0 }]
