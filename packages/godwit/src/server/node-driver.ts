@@ -59,7 +59,8 @@ interface Entry {
   readonly port: ServerSessionPort;
   readonly socket: ServerSocket;
   /** The move that is asked for: since when, and where to; undefined leaves that to the client. */
-  move: { readonly startedAt: number; readonly deadline: Deadline; target: Candidate | undefined } | undefined;
+  move:
+    { readonly startedAt: number; readonly deadline: Deadline; target: Candidate | undefined } | undefined;
 }
 
 export class NodeDriver {

@@ -23,6 +23,7 @@ export interface CarrierMeta {
 }
 
 const NOTHING = new Uint8Array(0);
+const NO_PARTS: readonly Uint8Array[] = [];
 
 export class ServerCarrier implements DeadlineOwner {
   readonly id: number;
@@ -34,6 +35,11 @@ export class ServerCarrier implements DeadlineOwner {
   role: CarrierRole = 'new';
   session: ServerSession | undefined;
   control: Uint8Array[] = [];
+  /** It may have something to transmit, and stands in the queue for that. */
+  isDirty = false;
+  isWritable = true;
+  /** It waits for cryptography. */
+  isBusy = false;
   /** PINGs that a silent standby has not answered. */
   questions = 0;
   nextTimeout: number | undefined;
@@ -65,14 +71,14 @@ export function tooLate(): ProtocolError {
   return new ProtocolError(WireCode.Timeout, 'no OPEN, MIGRATE or STANDBY in time', true);
 }
 
-/** All carriers of a node, and what holds for each: busy with cryptography, not writable, or with something to send. */
+/** All carriers of a node, and those with something to send. */
 export class ServerCarriers {
   readonly #heap: DeadlineHeap;
   readonly #all = new Map<number, ServerCarrier>();
-  /** Carriers that may have something to transmit. */
-  readonly #dirty = new Set<number>();
-  readonly #unwritable = new Set<number>();
-  readonly #busy = new Set<number>();
+  /** Carriers that may have something to transmit. No set: one that is emptied again and again makes V8 collect ever anew. */
+  readonly #dirty: ServerCarrier[] = [];
+  /** Those before this place have transmitted. */
+  #firstDirty = 0;
   readonly #migrates: RateLimit;
   #unauthenticated = 0;
 
@@ -88,9 +94,9 @@ export class ServerCarriers {
   get unauthenticated(): number {
     return this.#unauthenticated;
   }
-  /** Carriers that are known as writable, unwritable or waiting, whether they exist or not. */
+  /** Carriers that have a place among those with something to send, whether they exist or not. */
   get flagged(): number {
-    return this.#dirty.size + this.#unwritable.size + this.#busy.size;
+    return this.#dirty.length - this.#firstDirty;
   }
 
   get(id: number): ServerCarrier | undefined {
@@ -122,9 +128,10 @@ export class ServerCarriers {
     const carrier = this.#all.get(id);
     if (!carrier) return undefined;
     this.#all.delete(id);
-    this.#dirty.delete(id);
-    this.#unwritable.delete(id);
-    this.#busy.delete(id);
+    if (carrier.isDirty) {
+      carrier.isDirty = false;
+      this.#dirty.splice(this.#dirty.indexOf(carrier, this.#firstDirty), 1);
+    }
     if (carrier.role === 'new') this.#unauthenticated -= 1;
     carrier.nextTimeout = undefined;
     this.#heap.disarm(carrier);
@@ -142,34 +149,56 @@ export class ServerCarriers {
     const carrier = this.#all.get(id);
     if (!carrier) return;
     carrier.control.push(frame);
-    this.#dirty.add(id);
+    this.#enqueue(carrier);
   }
 
   touch(id: number): void {
-    this.#dirty.add(id);
+    const carrier = this.#all.get(id);
+    if (carrier) this.#enqueue(carrier);
+  }
+
+  #enqueue(carrier: ServerCarrier): void {
+    if (carrier.isDirty) return;
+    carrier.isDirty = true;
+    this.#dirty.push(carrier);
   }
 
   setWritable(id: number, writable: boolean): void {
-    if (!writable && this.#all.has(id)) this.#unwritable.add(id);
-    else if (this.#unwritable.delete(id)) this.#dirty.add(id);
+    const carrier = this.#all.get(id);
+    if (!carrier || carrier.isWritable === writable) return;
+    carrier.isWritable = writable;
+    if (writable) this.#enqueue(carrier);
   }
 
   isBusy(id: number): boolean {
-    return this.#busy.has(id);
+    return this.#all.get(id)?.isBusy ?? false;
   }
   setBusy(id: number, busy: boolean): void {
-    if (busy && this.#all.has(id)) this.#busy.add(id);
-    else this.#busy.delete(id);
+    const carrier = this.#all.get(id);
+    if (carrier) carrier.isBusy = busy;
   }
 
   /** What one carrier has to send, of those that can. */
   transmit(): { readonly carrierId: number; readonly parts: readonly Uint8Array[] } | undefined {
-    for (const carrierId of this.#dirty) {
-      const carrier = this.#unwritable.has(carrierId) ? undefined : this.#all.get(carrierId);
-      const parts = carrier ? [...carrier.control.splice(0), ...(carrier.session?.transmit() ?? [])] : [];
-      if (parts.length > 0) return { carrierId, parts };
-      this.#dirty.delete(carrierId);
+    for (;;) {
+      const carrier = this.#dirty[this.#firstDirty];
+      if (!carrier) break;
+      const parts = carrier.isWritable ? partsOf(carrier) : NO_PARTS;
+      if (parts.length > 0) return { carrierId: carrier.id, parts };
+      carrier.isDirty = false;
+      this.#firstDirty += 1;
+      if (this.#firstDirty < this.#dirty.length) continue;
+      this.#dirty.length = 0;
+      this.#firstDirty = 0;
     }
     return undefined;
   }
+}
+
+function partsOf(carrier: ServerCarrier): readonly Uint8Array[] {
+  const { control, session } = carrier;
+  if (control.length === 0) return session?.transmit() ?? NO_PARTS;
+  carrier.control = [];
+  if (session) control.push(...session.transmit());
+  return control;
 }
