@@ -17,7 +17,9 @@ const ROUNDS = 200_000;
 const GROWTH_MAX_BYTES = 1_000_000;
 
 function usedOfOldSpace(): number {
-  return v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')?.space_used_size ?? 0;
+  return (
+    v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')?.space_used_size ?? 0
+  );
 }
 
 /** Bytes of old space that so many rounds take, after everything that lives long is there. */
