@@ -77,6 +77,7 @@ export class VirtualClient extends VirtualProcess<ClientEvent> {
         limits: { ...DEFAULT_CLIENT_LIMITS, ...options.limits },
         timers: { ...DEFAULT_CLIENT_TIMERS, ...options.timers },
         detectors: options.detectors ?? defaultDetectors(),
+        hasStandby: ({ host }) => this.#standbys.has(host),
       },
       this.now,
     );
@@ -180,7 +181,6 @@ export class VirtualClient extends VirtualProcess<ClientEvent> {
           this.inside(() => {
             if (this.#standbys.get(server)?.connection !== connection) return;
             this.#standbys.delete(server);
-            this.session.handleStandby({ host: server, port: 1 }, false);
           }),
       });
     });
@@ -209,7 +209,6 @@ export class VirtualClient extends VirtualProcess<ClientEvent> {
         this.#watch(connection);
         this.#standbys.get(server)?.connection.pipe.close(0);
         this.#standbys.set(server, { connection, challenge });
-        this.session.handleStandby({ host: server, port: 1 }, true);
       });
       this.pump();
     } else if (frame.frame === 'trigger') this.session.handleTrigger(this.now, frame);
@@ -223,7 +222,6 @@ export class VirtualClient extends VirtualProcess<ClientEvent> {
     const standby = this.#standbys.get(candidate.host);
     if (standby) {
       this.#standbys.delete(candidate.host);
-      this.session.handleStandby({ host: candidate.host, port: 1 }, false);
       this.after(0, () => {
         this.#dials.delete(dialId);
         if (dial.cancelled || this.closed) standby.connection.pipe.close(0);

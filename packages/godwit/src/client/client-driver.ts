@@ -33,6 +33,7 @@ import {
 } from '../wire/index.ts';
 import { transportOf } from './transports.ts';
 import { readDialOptions, standbyDialing, type StandbyDialing } from './dialing.ts';
+import { pulsesOf } from './pulses.ts';
 import { standbyHubOf, type HubMember, type StandbyHub } from './standby-hub.ts';
 
 /** After the first connection of a process, so that it is not in the way of its first bytes, in milliseconds. */
@@ -84,6 +85,8 @@ export class ClientDriver implements SessionPort, HubMember {
         limits: DEFAULT_CLIENT_LIMITS,
         timers,
         detectors: (options.detectors ?? defaultDetectors)(),
+        hasStandby: (server) => this.#hub?.isReady(this, server) ?? false,
+        pulses: pulsesOf(this.#transport, options.localAddress),
       },
       now(),
     );
@@ -186,9 +189,6 @@ export class ClientDriver implements SessionPort, HubMember {
   handleTrigger(frame: Frame<'trigger'>): void {
     this.#session.handleTrigger(now(), frame);
     this.#driver.settle();
-  }
-  handleStandby(address: Candidate, ready: boolean): void {
-    this.#session.handleStandby(address, ready);
   }
 
   // --- Events ---------------------------------------------------------------------------------------------------

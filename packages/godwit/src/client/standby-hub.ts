@@ -48,6 +48,11 @@ export class StandbyHub {
     this.#joined.delete(member.sessionId);
   }
 
+  /** Whether `take` would answer a carrier. */
+  isReady(member: HubMember, server: Candidate): boolean {
+    return this.#standbys.get(keyOf(member, server))?.isReady ?? false;
+  }
+
   /** A ready carrier to that server, for the session to attach over. */
   take(member: HubMember, server: Candidate): TakenStandby | undefined {
     return this.#standbys.get(keyOf(member, server))?.take();

@@ -41,7 +41,6 @@ export interface HubMember {
   readonly dialing: StandbyDialing;
   standbyProof(challenge: Challenge, then: (frame: Uint8Array | undefined) => void): void;
   handleTrigger(frame: Frame<'trigger'>): void;
-  handleStandby(address: Candidate, ready: boolean): void;
 }
 
 /** A standby that a session has taken to attach over. */
@@ -85,23 +84,23 @@ export class Standby {
 
   /** Adds a session, or tells the server of its new epoch. */
   add(member: HubMember): void {
-    const isNew = !this.#members.has(member.sessionId);
     this.#members.set(member.sessionId, member);
     this.#removed.delete(member.sessionId);
     this.#changed.add(member.sessionId);
-    if (this.#state.step === 'ready') {
-      if (isNew) member.handleStandby(this.#address, true);
-      this.#scheduleWatch();
-    } else if (this.#state.step === 'idle' && this.#deadline.dueAt === undefined) this.#dial();
+    if (this.#state.step === 'ready') this.#scheduleWatch();
+    else if (this.#state.step === 'idle' && this.#deadline.dueAt === undefined) this.#dial();
   }
 
   remove(member: HubMember): void {
     if (!this.#members.delete(member.sessionId)) return;
-    member.handleStandby(this.#address, false);
     this.#changed.delete(member.sessionId);
     this.#removed.set(member.sessionId, member.id);
     if (this.#state.step === 'ready') this.#scheduleWatch();
     if (this.#members.size === 0) this.#deadline.set(now() + LINGER_MS);
+  }
+
+  get isReady(): boolean {
+    return this.#state.step === 'ready';
   }
 
   /** Gives the carrier away, if it is ready; a new one is set up for the members that stay. */
@@ -216,11 +215,9 @@ export class Standby {
     this.#deadline.set(this.#members.size === 0 ? now() + LINGER_MS : undefined);
     this.#failures = 0;
     this.#removed.clear();
-    for (const [id, member] of this.#members) {
-      this.#changed.add(id);
-      member.handleStandby(this.#address, true);
-    }
-    this.#watchDue();
+    for (const id of this.#members.keys()) this.#changed.add(id);
+    // Not at once: while many sessions move, the carrier is taken before that.
+    this.#scheduleWatch();
   }
 
   #fail(): void {
@@ -232,10 +229,8 @@ export class Standby {
   }
 
   #becomeIdle(retryAfterMs: number): void {
-    const wasReady = this.#state.step === 'ready';
     this.#state = { step: 'idle' };
     this.#deadline.set(now() + (this.#members.size === 0 ? LINGER_MS : retryAfterMs));
-    if (wasReady) for (const member of this.#members.values()) member.handleStandby(this.#address, false);
   }
 
   /** Changes of a while leave in one WATCH: when a server drains, all sessions change their standbys within seconds. */

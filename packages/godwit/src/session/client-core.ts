@@ -31,6 +31,7 @@ import { Deadlines } from './deadlines.ts';
 import type { Detector } from './detectors.ts';
 import type { Crc32 } from './digest-window.ts';
 import type { ClientLimits, ClientTimers } from './limits.ts';
+import type { ServerPulses } from './server-pulses.ts';
 import { assert, nextState } from './state-table.ts';
 import { VitalSignsMonitor } from './vital-signs.ts';
 
@@ -48,6 +49,10 @@ export interface ClientSessionConfig {
   readonly limits: ClientLimits;
   readonly timers: ClientTimers;
   readonly detectors: readonly Detector[];
+  /** Whether a standby to that server is ready: it orders the candidates. Undefined: none ever is. */
+  readonly hasStandby?: ((server: Candidate) => boolean) | undefined;
+  /** Shared with the other sessions of the process that are dialled alike; undefined: nobody shares. */
+  readonly pulses?: ServerPulses | undefined;
 }
 
 export type Timer =
@@ -275,13 +280,19 @@ export class ClientCore {
     else this.timers.cancel('race');
   }
 
+  /** The carrier is the session's from now on. */
+  attached(now: number, server: Candidate): void {
+    this.vitals.attached(now, this.config.pulses?.of(server));
+    this.armDetect(now);
+  }
+
   armDetect(now: number): void {
     this.timers.set('detect', now + this.vitals.nextLookMs(now, this.config.timers));
   }
 
-  /** Data moves again: the detectors look sooner than they would at a quiet session. */
-  wake(now: number): void {
-    if (this.vitals.active(now) && this.attachment) this.armDetect(now);
+  /** Data moves again, input when the session speaks: the detectors look sooner than they would at a quiet session. */
+  wake(now: number, speaks: boolean): void {
+    if (this.vitals.active(now, speaks) && this.attachment) this.armDetect(now);
   }
 
   checkDrain(): void {

@@ -126,7 +126,7 @@ export class ClientFrames {
         this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
       return;
     }
-    this.#core.wake(now);
+    this.#core.wake(now, false);
     if (this.#core.streams.receive.ackDue) this.#core.ackNow = true;
     else this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
     this.#delivered(now);

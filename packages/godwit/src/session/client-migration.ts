@@ -43,20 +43,12 @@ const BUDGET_PAUSE_MS = 250;
 
 export class Migration {
   readonly #core: ClientCore;
-  readonly #standbys = new Set<string>();
   /** When the session began to migrate, as far back as the budget looks. */
   #times: number[] = [];
   #starts = 0;
 
   constructor(core: ClientCore) {
     this.#core = core;
-  }
-
-  /** A standby to that address is ready, or no longer: it orders the candidates. */
-  handleStandby(address: { host: string; port: number }, ready: boolean): void {
-    const key = `${address.host}:${address.port}`;
-    if (ready) this.#standbys.add(key);
-    else this.#standbys.delete(key);
   }
 
   /** Leaves the present server, or finds another after its carrier was lost. */
@@ -103,7 +95,7 @@ export class Migration {
       from,
       target,
       originDead,
-      hasStandby: (candidate) => this.#standbys.has(`${candidate.host}:${candidate.port}`),
+      hasStandby: this.#core.config.hasStandby ?? hasNone,
       start: (this.#core.config.sessionId[0] as number) + this.#starts,
     });
     // A planned migration without a target means "elsewhere"; only a stall may end on a fresh carrier to the same server.
@@ -344,8 +336,7 @@ export class Migration {
     this.#core.sendMaced(outstanding.ready.carrierId, 'confirm', confirm, 'confirm', [accept.payload]);
     this.#core.ackNow = true;
     this.#core.closeSent = false;
-    this.#core.vitals.attached(now);
-    this.#core.armDetect(now);
+    this.#core.attached(now, server);
     const report = {
       cause: attempt.causeName,
       from: attempt.from.name,
@@ -495,4 +486,8 @@ export class Migration {
     attempt.race.advance(now);
     this.advance(now);
   }
+}
+
+function hasNone(): boolean {
+  return false;
 }

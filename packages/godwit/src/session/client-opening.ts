@@ -154,8 +154,7 @@ export class Opening {
     // Tells the server that its answer came: from then on no other OPEN, and no other secret, takes the session's place.
     this.#core.owesAck = true;
     this.#core.timers.set('ack', now + SUPPORT_ACK_DELAY_MS);
-    this.#core.vitals.attached(now);
-    this.#core.armDetect(now);
+    this.#core.attached(now, server);
     this.#core.events.push({ type: 'connected', serverName: server.name });
     if (this.#core.pendingReset) this.#core.sendReset();
   }

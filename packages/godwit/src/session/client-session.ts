@@ -118,14 +118,14 @@ export class ClientSession {
   write(now: number, bytes: Uint8Array): void {
     if (this.#core.state === 'closed' || this.#core.destroyed) return;
     this.#core.streams.send.append(bytes);
-    this.#core.wake(now);
+    this.#core.wake(now, true);
   }
 
   /** No more input: FIN. */
   end(now: number): void {
     if (this.#core.state === 'closed' || this.#core.streams.send.finished) return;
     this.#core.streams.send.finish();
-    this.#core.wake(now);
+    this.#core.wake(now, true);
   }
 
   /** The next output, `'end'` once after the FIN, or undefined. Works after `closed` too. */
@@ -225,11 +225,6 @@ export class ClientSession {
 
   isBusy(carrierId: number): boolean {
     return this.#core.busy.has(carrierId);
-  }
-
-  /** A standby to that address is ready, or no longer: it orders the candidates. */
-  handleStandby(address: { host: string; port: number }, ready: boolean): void {
-    this.#migration.handleStandby(address, ready);
   }
 
   handleCrypto(now: number, id: number, result: CryptoResult): void {

@@ -19,6 +19,7 @@ export {
 export type { ServerNodeConfig } from './server-config.ts';
 export type * from './server-events.ts';
 export type { NodePopulation } from './node-population.ts';
+export { ServerPulses } from './server-pulses.ts';
 export { ServerNode } from './server-node.ts';
 export { ServerSession } from './server-session.ts';
 export type { FenceConfig } from './session-fence.ts';

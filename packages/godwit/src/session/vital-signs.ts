@@ -3,6 +3,7 @@ import type { Cause } from '../wire/index.ts';
 import type { Detector } from './detectors.ts';
 import type { ReceiveBuffer } from './receive-buffer.ts';
 import type { SendBuffer } from './send-buffer.ts';
+import { ServerPulses, type ServerPulse } from './server-pulses.ts';
 
 /** A session counts as active for so long after its last byte either way, in ms. */
 const ACTIVE_MS = 5000;
@@ -11,7 +12,7 @@ const PROBE_ACTIVE_MS = 250;
 /** While bytes move, a session measures its round trip again after this time, in ms: the path may be slow only for a while. */
 const REFRESH_ACTIVE_MS = 1000;
 /** A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. */
-const DOZE_AFTER_MS = 500;
+const DOZE_AFTER_MS = 100;
 /** Looks in a row without a word from the server, before it counts as silent: one alone may come late, after a standstill. */
 const SILENT_LOOKS = 3;
 /** Weight of the newest sample in the smoothed round-trip time. RFC 6298 gives it less, and has many more of them. */
@@ -47,6 +48,10 @@ export class VitalSignsMonitor {
   #asleep = false;
   #dozing = false;
   #looksInSilence = 0;
+  /** What other sessions learn of the present server too. */
+  #pulse: ServerPulse = ServerPulses.alone();
+  /** The last byte that moved was input: whatever comes, or does not, is for this session's carrier to tell. */
+  #spokeLast = false;
 
   constructor(detectors: readonly Detector[], now: number) {
     this.#detectors = detectors;
@@ -65,7 +70,9 @@ export class VitalSignsMonitor {
   }
 
   /** A session moves or begins. */
-  attached(now: number): void {
+  attached(now: number, pulse: ServerPulse = ServerPulses.alone()): void {
+    this.#pulse = pulse;
+    pulse.heardAt = now;
     this.#attachedAt = now;
     this.#lastAliveAt = now;
     this.#lastActiveAt = now;
@@ -81,13 +88,18 @@ export class VitalSignsMonitor {
   /** Anything came from the server. */
   alive(now: number): void {
     this.#lastAliveAt = now;
+    this.#pulse.heardAt = now;
     this.#looksInSilence = 0;
     if (this.#waitingSince !== undefined) this.#waitingSince = now;
   }
 
-  /** Bytes move. Answers true when the session dozed or was asleep, and its looks must be scheduled again. */
-  active(now: number): boolean {
+  /**
+   * Bytes move: input when the session speaks, output otherwise. Answers true when it dozed or was asleep, and its looks
+   * must be scheduled again.
+   */
+  active(now: number, speaks: boolean): boolean {
     this.#lastActiveAt = now;
+    this.#spokeLast = speaks;
     const woke = this.#asleep || this.#dozing;
     this.#asleep = false;
     this.#dozing = false;
@@ -109,6 +121,23 @@ export class VitalSignsMonitor {
         : this.#smoothed + SMOOTHING * (this.#last - this.#smoothed);
     this.#unmeasured = false;
     this.#ping = undefined;
+    this.#pulse.roundTrip = { smoothedMs: this.#smoothed, measuredAt: now };
+  }
+
+  /**
+   * When the server was last heard of. To be asked for is a carrier on which it answered, and nothing is waited for, only
+   * when nobody hears of its server, or the session is asleep.
+   */
+  get #heardAt(): number {
+    return this.#spokeLast ? this.#lastAliveAt : Math.max(this.#lastAliveAt, this.#pulse.heardAt);
+  }
+
+  /** Another session has just measured the way to the same server. */
+  #takeRoundTrip(now: number): void {
+    const { roundTrip } = this.#pulse;
+    if (roundTrip === undefined || now - roundTrip.measuredAt >= REFRESH_ACTIVE_MS) return;
+    this.#smoothed = roundTrip.smoothedMs;
+    this.#unmeasured = false;
   }
 
   nextLookMs(now: number, timers: ProbeTimers): number {
@@ -120,9 +149,10 @@ export class VitalSignsMonitor {
       this.#waitingSince === undefined &&
       now - this.#lastActiveAt >= DOZE_AFTER_MS;
     if (!this.#dozing) return soon;
+    const heardAt = this.#heardAt;
     const probeAt = Math.max(
-      this.#lastAliveAt + PROBE_ACTIVE_MS,
-      this.#lastAliveAt + (this.#lastAliveAt - this.#lastActiveAt), // when it is as long ago as it was silent before
+      heardAt + PROBE_ACTIVE_MS,
+      heardAt + (heardAt - this.#lastActiveAt), // when it is as long ago as it was silent before
     );
     return Math.max(soon, probeAt - now);
   }
@@ -139,11 +169,13 @@ export class VitalSignsMonitor {
     this.#asleep =
       now - this.#lastActiveAt > ACTIVE_MS && this.#waitingSince === undefined && this.#ping === undefined;
     if (this.#ping) return undefined;
-    const silentMs = now - this.#lastAliveAt;
+    this.#takeRoundTrip(now);
+    const silentMs = now - (this.#asleep ? this.#lastAliveAt : this.#heardAt);
+    const measuredAt = Math.max(this.#lastPingAt, this.#pulse.roundTrip?.measuredAt ?? -Infinity);
     const due =
       this.#unmeasured ||
-      now - this.#lastPingAt >= this.#pingIntervalMs ||
-      (this.#lastActiveAt > this.#lastPingAt && now - this.#lastPingAt >= REFRESH_ACTIVE_MS) ||
+      (this.#pingIntervalMs < Infinity && now - this.#lastPingAt >= this.#pingIntervalMs) ||
+      (this.#lastActiveAt > this.#lastPingAt && now - measuredAt >= REFRESH_ACTIVE_MS) ||
       silentMs >= this.#maxSilenceMs(now, timers);
     if (!due) return undefined;
     this.#ping = { token: this.#nextToken, sentAt: now };
