@@ -105,6 +105,20 @@ export class GodwitError extends Error {
     const errno = (os.constants.errno as Readonly<Record<string, number>>)[code];
     if (errno !== undefined) Object.assign(this, { errno: -errno, ...place });
   }
+
+  /**
+   * @internal For what is no failure, and comes by the thousands: whoever drains a server knows the way here, and node puts
+   * the text of a stack together for each error that a stream is destroyed with.
+   */
+  static withoutStack(code: string, message: string): GodwitError {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    try {
+      return new GodwitError(code, message);
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+  }
 }
 
 /** `connect ECONNREFUSED 127.0.0.1:7000`, as net words it. */

@@ -2,6 +2,7 @@
 import { FrameDecoder, ProtocolError, WireCode, concatBytes, errorCodeOf } from '../wire/index.ts';
 import type { PeerFrame, ServerAddress } from '../wire/index.ts';
 import type { Carrier, CarrierClosed } from '../carriers/carrier.ts';
+import { joinSmall } from '../carriers/join-small.ts';
 import { MAX_RECORD_PLAINTEXT_BYTES, type PeerChannel } from './peer-channel.ts';
 
 /** Why a link is over. */
@@ -94,7 +95,7 @@ export class PeerLink {
     for (const record of recordsOf(parts)) sealed.push(...this.#channel.seal(record));
     this.#lastSentAt = performance.now();
     this.#timer.refresh();
-    return this.#carrier.write(sealed);
+    return this.#carrier.write(joinSmall(sealed));
   }
 
   /** Ends the link; what was sent still arrives. */

@@ -54,13 +54,18 @@ export interface TicketSealingOptions {
   readonly random?: (bytes: number) => Uint8Array;
 }
 
-/** Ticket keys remembered: deriving one takes longer than sealing with it. Memory cost: about 500 bytes each. */
+/**
+ * Ticket keys remembered of either kind, up to twice as many: deriving one takes longer than sealing with it. Memory cost: about 500
+ * bytes each.
+ */
 const MAX_TICKET_KEYS = 256;
 
 export class TicketSealing {
   readonly #ring: KeyRing;
-  /** By key and session; the one used longest ago is first. */
-  readonly #ticketKeys = new Map<string, KeyObject>();
+  /** Of sessions that live here. */
+  readonly #sealKeys = new TicketKeys();
+  /** Of tickets that opened: whoever asks may be anybody, and must not push a live session's key out. */
+  readonly #openKeys = new TicketKeys();
   readonly #wallClock: () => number;
   readonly #random: (bytes: number) => Uint8Array;
 
@@ -73,7 +78,10 @@ export class TicketSealing {
   /** Seals both under the ring's newest key; fills `bodyHash` and `bodyBytes` of the head in. */
   seal(head: TicketHead, state: Uint8Array): SealedTicket {
     const key = this.#ring.newest;
-    const ticketKey = this.#ticketKey(key, head.sessionId);
+    const name = nameOf(key, head.sessionId);
+    const ticketKey =
+      this.#sealKeys.get(name) ??
+      this.#sealKeys.add(name, this.#openKeys.get(name) ?? ticketKeyOf(key, head.sessionId));
     const body =
       state.byteLength === 0 ? EMPTY : sealBytes(ticketKey, this.#random(IV_BYTES), bodyData(head), state);
     const filled: TicketHead = {
@@ -89,17 +97,6 @@ export class TicketSealing {
     return { head: Buffer.concat([clear, sealed]), body };
   }
 
-  /** For sealing alone: whoever asks to open may be anybody, and must not push a live session's key out. */
-  #ticketKey(key: ClusterKey, sessionId: Uint8Array): KeyObject {
-    const name = `${key.idText} ${toHex(sessionId)}`;
-    const ticketKey = this.#ticketKeys.get(name) ?? ticketKeyOf(key, sessionId);
-    this.#ticketKeys.delete(name);
-    this.#ticketKeys.set(name, ticketKey);
-    if (this.#ticketKeys.size > MAX_TICKET_KEYS)
-      this.#ticketKeys.delete(this.#ticketKeys.keys().next().value as string);
-    return ticketKey;
-  }
-
   /** Refuses what no key of the ring sealed, what was changed since, and what is over its time. */
   open(sealed: Uint8Array): OpenedHead {
     if (sealed.byteLength < CIPHERTEXT_AT + TAG_BYTES || sealed.byteLength > MAX_TICKET_HEAD_BYTES) {
@@ -110,8 +107,12 @@ export class TicketSealing {
     const key = this.#ring.find(clear.subarray(KEY_ID_AT, SESSION_ID_AT));
     if (key === undefined) return { refused: WireCode.UnknownKey };
     const sessionId = new Uint8Array(clear.subarray(SESSION_ID_AT, IV_AT));
-    const plaintext = openBytes(ticketKeyOf(key, sessionId), clear, sealed.subarray(IV_AT));
+    // Always derived: how long a forgery takes to refuse must not tell who lives here.
+    const ticketKey = ticketKeyOf(key, sessionId);
+    const plaintext = openBytes(ticketKey, clear, sealed.subarray(IV_AT));
     if (plaintext === undefined) return { refused: WireCode.TicketInvalid };
+    // Its body is opened with it, and the session's next ticket sealed.
+    this.#openKeys.add(nameOf(key, sessionId), ticketKey);
     let head: TicketHead;
     try {
       head = decodeTicketHead(sessionId, plaintext);
@@ -131,11 +132,38 @@ export class TicketSealing {
     const data = bodyData(head);
     // The head does not say which key sealed it, and there are few.
     for (const key of this.#ring.keys) {
-      const state = openBytes(ticketKeyOf(key, head.sessionId), data, sealed);
+      const opened = this.#openKeys.get(nameOf(key, head.sessionId));
+      const state = openBytes(opened ?? ticketKeyOf(key, head.sessionId), data, sealed);
       if (state !== undefined) return state;
     }
     return undefined;
   }
+}
+
+/** Keys used lately, and those before. A map whose oldest entries are deleted one by one gets slow. */
+class TicketKeys {
+  #latest = new Map<string, KeyObject>();
+  #former = new Map<string, KeyObject>();
+
+  get(name: string): KeyObject | undefined {
+    const key = this.#latest.get(name);
+    if (key !== undefined) return key;
+    const former = this.#former.get(name);
+    return former === undefined ? undefined : this.add(name, former);
+  }
+
+  add(name: string, key: KeyObject): KeyObject {
+    if (this.#latest.size >= MAX_TICKET_KEYS) {
+      this.#former = this.#latest;
+      this.#latest = new Map();
+    }
+    this.#latest.set(name, key);
+    return key;
+  }
+}
+
+function nameOf(key: ClusterKey, sessionId: Uint8Array): string {
+  return `${key.idText} ${toHex(sessionId)}`;
 }
 
 function ticketKeyOf(key: ClusterKey, sessionId: Uint8Array): KeyObject {

@@ -225,7 +225,7 @@ export class ServerSocket extends Socket {
 
   /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */
   movedAway(to: string): void {
-    const error = new GodwitError('ERR_GODWIT_MOVED', `the session has moved to ${to}`);
+    const error = GodwitError.withoutStack('ERR_GODWIT_MOVED', `the session has moved to ${to}`);
     this.#end(error);
     if (this.listenerCount('error') > 0) this.destroy(error);
     else this.destroy();

@@ -3,6 +3,7 @@
  * one core a session, a server one for all of its sessions; both are driven by this.
  */
 import type { Carrier, CarrierClosed, CarrierHandlers } from '../carriers/carrier.ts';
+import { joinSmall } from '../carriers/join-small.ts';
 import type { Incoming, Transmit, CarrierFailure } from '../session/client-events.ts';
 import { ProtocolError, type FrameDecoder } from '../wire/index.ts';
 import { Deadline, now } from './timers.ts';
@@ -37,9 +38,6 @@ const SEND_NOW_BYTES = 256 * 1024;
 
 /** Largest piece of data that the application gets at once, in bytes: that of net. */
 const PIECE_BYTES = 64 * 1024;
-
-/** Parts that leave together are joined when they are no more than this, in bytes. */
-const JOIN_BYTES = 4096;
 
 /** One carrier of the driver; an object of a class, since closures for its handlers would take twice the memory. */
 class Attached implements CarrierHandlers {
@@ -360,23 +358,6 @@ function copyOf(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafe(bytes.byteLength);
   copy.set(bytes);
   return copy;
-}
-
-/** One `write` of a copy costs a third of a `writev` of several parts, as a ping-pong of small messages shows. */
-function joinSmall(parts: readonly Uint8Array[]): readonly Uint8Array[] {
-  if (parts.length < 2) return parts;
-  let length = 0;
-  for (const part of parts) {
-    length += part.byteLength;
-    if (length > JOIN_BYTES) return parts;
-  }
-  const joined = Buffer.allocUnsafe(length);
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.byteLength;
-  }
-  return [joined];
 }
 
 function flush(driver: CarrierDriver): void {
