@@ -438,5 +438,8 @@ export function failLater(error: CarrierClosed, done: DialDone): Dial {
 
 /** node reads an option that is there and undefined differently from one that is missing. */
 export function definedIn<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+  const defined: Partial<T> = {};
+  for (const name of Object.keys(options) as (keyof T)[])
+    if (options[name] !== undefined) defined[name] = options[name];
+  return defined;
 }

@@ -6,7 +6,7 @@
 import { createHmac, hash } from 'node:crypto';
 
 const BLOCK_BYTES = 64;
-const HASH_BYTES = 32;
+export const HASH_BYTES = 32;
 
 /** Longest message that takes the quick way, in bytes. Memory cost: one buffer of this size a process. */
 const SCRATCH_BYTES = 2048;
@@ -23,11 +23,24 @@ function lengthOf(parts: readonly Uint8Array[]): number {
 
 /** HMAC-SHA-256 of the concatenated parts; 32 bytes. */
 export function hmacSha256(key: Uint8Array, parts: readonly Uint8Array[]): Buffer {
+  return Buffer.from(hmacText(key, parts), 'latin1');
+}
+
+/** The first `length` bytes of it, in memory of their own. */
+export function truncatedHmac(key: Uint8Array, parts: readonly Uint8Array[], length: number): Uint8Array {
+  const text = hmacText(key, parts);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i += 1) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** The whole of it as a Latin-1 string, which is what the one-shot hash makes fastest. */
+function hmacText(key: Uint8Array, parts: readonly Uint8Array[]): string {
   const length = lengthOf(parts);
   if (length > SCRATCH_BYTES || key.byteLength > BLOCK_BYTES) {
     const hmac = createHmac('sha256', key);
     for (const part of parts) hmac.update(part);
-    return hmac.digest();
+    return hmac.digest('binary');
   }
   for (let i = 0; i < BLOCK_BYTES; i += 1) {
     const byte = i < key.byteLength ? (key[i] as number) : 0;
@@ -39,9 +52,8 @@ export function hmacSha256(key: Uint8Array, parts: readonly Uint8Array[]): Buffe
     inner.set(part, at);
     at += part.byteLength;
   }
-  // A Latin-1 string is what the one-shot hash makes fastest.
   outer.write(hash('sha256', inner.subarray(0, at), 'binary'), BLOCK_BYTES, 'latin1');
-  return Buffer.from(hash('sha256', outer, 'binary'), 'latin1');
+  return hash('sha256', outer, 'binary');
 }
 
 /** HKDF-Extract: a pseudo-random key from input keying material. */

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { concatBytes, encodeText, MAC_BYTES } from '../wire/index.ts';
 import type { CryptoOperation, CryptoRequest, CryptoResult, MacLabel } from '../session/crypto.ts';
-import { hmacSha256, hkdf } from './hmac.ts';
+import { HASH_BYTES, hkdf, truncatedHmac } from './hmac.ts';
 import { KeyPairs } from './key-agreement.ts';
 import type { ClusterKey, KeyRing } from './key-ring.ts';
 import { TicketSealing } from './ticket-sealing.ts';
@@ -110,12 +110,12 @@ function contextOf(label: MacLabel): Uint8Array {
 }
 
 function computeMac(secret: Uint8Array, label: MacLabel, data: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(hmacSha256(secret, [contextOf(label), ...data]).subarray(0, MAC_BYTES));
+  return truncatedHmac(secret, [contextOf(label), ...data], MAC_BYTES);
 }
 
 /** XOR with a stream that only the two ends of the session know: masks, and takes the mask off again. */
 function mask(secret: Uint8Array, keyId: Uint8Array, key: Uint8Array): Uint8Array {
-  const masked = new Uint8Array(hmacSha256(secret, [MASK_LABEL, keyId]));
+  const masked = truncatedHmac(secret, [MASK_LABEL, keyId], HASH_BYTES);
   for (let at = 0; at < masked.byteLength; at += 1) masked[at] = (masked[at] as number) ^ (key[at] ?? 0);
   return masked;
 }

@@ -41,8 +41,7 @@ export class ByteReader {
   /** A copy, so that the value outlives the buffer it came in. */
   bytes(length: number): Uint8Array {
     const at = this.#take(length, 'bytes');
-    // Not slice(): that of a Buffer is a view.
-    return new Uint8Array(this.#bytes.subarray(at, at + length));
+    return copyBytes(this.#bytes, at, at + length);
   }
   text(length: number): string {
     const at = this.#take(length, 'text');
@@ -113,6 +112,11 @@ export class ByteWriter {
     const at = this.#room(value.byteLength);
     this.#bytes.set(value, at);
   }
+  /** A text that `isAscii`. */
+  ascii(value: string): void {
+    const at = this.#room(value.length);
+    for (let i = 0; i < value.length; i += 1) this.#bytes[at + i] = value.charCodeAt(i);
+  }
   /** All that was written; the writer must not be used afterwards. */
   finish(): Uint8Array {
     return this.#at === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#at);
@@ -146,17 +150,39 @@ function check(value: number, max: number): void {
     throw new RangeError(`${value} is not in 0 … ${max}`);
 }
 
+/** Below this, in bytes, a loop is quicker: a view of a small array moves that array out of the heap first. */
+export const SMALL_COPY_BYTES = 64;
+
+/** A copy of a part. Not `slice()`: that of a Buffer is a view. */
+export function copyBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  if (end - start > SMALL_COPY_BYTES) return new Uint8Array(bytes.subarray(start, end));
+  const copy = new Uint8Array(end - start);
+  for (let i = start; i < end; i += 1) copy[i - start] = bytes[i] as number;
+  return copy;
+}
+
+/** Whether each character is one byte of UTF-8. */
+export function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (text.charCodeAt(i) >= 0x80) return false;
+  return true;
+}
+
 export function encodeText(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** Most of what becomes hexadecimal is ids of sessions: their digits share one array. */
+const ID_BYTES = 16;
+const idDigits = new Array<number>(ID_BYTES * 2).fill(0);
+
 /** Lower-case hexadecimal, the form in which ids are keys of maps and appear in logs. */
 export function toHex(bytes: Uint8Array): string {
   // In one piece: a string put together of digits is kept as a tree of them, which takes 2 KB for an id.
-  const digits: number[] = [];
+  const digits = bytes.byteLength === ID_BYTES ? idDigits : new Array<number>(bytes.byteLength * 2);
   for (let i = 0; i < bytes.byteLength; i += 1) {
     const byte = bytes[i] as number;
-    digits.push(digitOf(byte >>> 4), digitOf(byte & 0x0f));
+    digits[2 * i] = digitOf(byte >>> 4);
+    digits[2 * i + 1] = digitOf(byte & 0x0f);
   }
   return String.fromCharCode(...digits);
 }

@@ -1,5 +1,5 @@
 /** Frames to bytes (protocol.md §4). */
-import { concatBytes } from './bytes.ts';
+import { SMALL_COPY_BYTES, concatBytes, copyBytes } from './bytes.ts';
 import type { ProtocolError } from './codes.ts';
 import { MAC_BYTES, type FrameDefinition } from './definition.ts';
 import { frames, type FrameName, type FrameValue } from './frames.ts';
@@ -49,13 +49,17 @@ export function encodeRefusal(epoch: number, error: ProtocolError): Uint8Array {
 export function macedPart(payload: Uint8Array): Uint8Array {
   if (payload.byteLength < MAC_BYTES)
     throw new RangeError(`${payload.byteLength} bytes have no room for a MAC`);
-  return payload.subarray(0, payload.byteLength - MAC_BYTES);
+  const end = payload.byteLength - MAC_BYTES;
+  return end > SMALL_COPY_BYTES ? payload.subarray(0, end) : copyBytes(payload, 0, end);
 }
 
 /** Replaces the MAC at the end of a payload; a longer MAC is cut. */
 export function withMac(payload: Uint8Array, mac: Uint8Array): Uint8Array {
   if (mac.byteLength < MAC_BYTES) throw new RangeError(`a MAC of ${mac.byteLength} bytes`);
-  return concatBytes([macedPart(payload), mac.subarray(0, MAC_BYTES)]);
+  const whole = new Uint8Array(payload);
+  for (let i = 0, at = payload.byteLength - MAC_BYTES; i < MAC_BYTES; i += 1)
+    whole[at + i] = mac[i] as number;
+  return whole;
 }
 
 /** Header and payload in one buffer: the length is filled in when it is known. */

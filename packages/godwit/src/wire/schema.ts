@@ -3,7 +3,7 @@
  * test vectors come from one declaration.
  */
 import { ProtocolError, WireCode } from './codes.ts';
-import { ByteReader, ByteWriter, encodeText } from './bytes.ts';
+import { ByteReader, ByteWriter, encodeText, isAscii } from './bytes.ts';
 
 /** What a field holds, for whoever makes values or tables of it rather than bytes. */
 export type Shape =
@@ -143,7 +143,13 @@ export function text(max: number): Field<string> {
   return {
     ...behindLength(2, { kind: 'text', max }),
     write: (writer, value) => {
-      writeWithLength(writer, encodeText(value), max, false);
+      // Nearly all are names and addresses: one call into the runtime for each of them shows.
+      if (value.length > max || !isAscii(value)) {
+        writeWithLength(writer, encodeText(value), max, false);
+        return;
+      }
+      writer.u16(value.length);
+      writer.ascii(value);
     },
     read: (reader) => reader.text(readLength(reader, max, false)),
   };
