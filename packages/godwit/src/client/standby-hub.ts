@@ -36,6 +36,8 @@ export class StandbyHub {
 
   /** Joins the session to the standbys of these servers and of no others; its epoch may have changed. */
   update(member: HubMember, servers: readonly Candidate[]): void {
+    // Where one server is all there is, which is most connections.
+    if (servers.length === 0 && !this.#joined.has(member.sessionId)) return;
     const wanted = new Map(servers.map((server) => [keyOf(member, server), server]));
     const joined = this.#joined.get(member.sessionId) ?? new Set();
     for (const key of joined) if (!wanted.has(key)) this.#standbys.get(key)?.remove(member);

@@ -12,10 +12,11 @@ const SHORT_NAME_LENGTH = 6;
 
 /** Throws ERR_GODWIT_OPTION_UNKNOWN for a name that is nearly one of ours. */
 export function checkOptionNames(given: object, known: Readonly<Record<string, OptionOrigin>>): void {
-  const ours = Object.keys(known).filter((name) => known[name] === 'godwit');
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(known, name)) continue;
-    const meant = ours.find((candidate) => isNearly(name, candidate));
+    const meant = Object.keys(known).find(
+      (candidate) => known[candidate] === 'godwit' && isNearly(name, candidate),
+    );
     if (meant !== undefined) throw unknownOption(name, `did you mean "${meant}"?`);
   }
 }
