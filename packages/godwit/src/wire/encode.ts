@@ -47,19 +47,23 @@ export function encodeRefusal(epoch: number, error: ProtocolError): Uint8Array {
 
 /** The part of a MACed payload that the MAC covers: all but the MAC, which comes last. */
 export function macedPart(payload: Uint8Array): Uint8Array {
-  if (payload.byteLength < MAC_BYTES)
-    throw new RangeError(`${payload.byteLength} bytes have no room for a MAC`);
-  const end = payload.byteLength - MAC_BYTES;
+  const end = macOffset(payload);
   return end > SMALL_COPY_BYTES ? payload.subarray(0, end) : copyBytes(payload, 0, end);
 }
 
 /** Replaces the MAC at the end of a payload; a longer MAC is cut. */
 export function withMac(payload: Uint8Array, mac: Uint8Array): Uint8Array {
   if (mac.byteLength < MAC_BYTES) throw new RangeError(`a MAC of ${mac.byteLength} bytes`);
+  const at = macOffset(payload);
   const whole = new Uint8Array(payload);
-  for (let i = 0, at = payload.byteLength - MAC_BYTES; i < MAC_BYTES; i += 1)
-    whole[at + i] = mac[i] as number;
+  for (let i = 0; i < MAC_BYTES; i += 1) whole[at + i] = mac[i] as number;
   return whole;
+}
+
+function macOffset(payload: Uint8Array): number {
+  if (payload.byteLength < MAC_BYTES)
+    throw new RangeError(`${payload.byteLength} bytes have no room for a MAC`);
+  return payload.byteLength - MAC_BYTES;
 }
 
 /** Header and payload in one buffer: the length is filled in when it is known. */
