@@ -156,8 +156,7 @@ export class NodeDriver {
   }
 
   write(session: ServerSession, bytes: Uint8Array): void {
-    session.write(now(), bytes);
-    this.#driver.written(session.bytesUnsent);
+    if (session.write(now(), bytes)) this.#driver.written(session.bytesUnsent);
   }
 
   carrierOf(session: ServerSession): Carrier | undefined {
