@@ -50,6 +50,8 @@ export interface NodeHooks {
   /** The socket is complete: the application may have it. */
   announce(socket: ServerSocket): void;
   refused(failure: Failure, carrier: Carrier | undefined): void;
+  /** A client proved itself, to open a session here or to bring one: it waits. */
+  attaching(): void;
   /** What the carrier was for is settled, or it is closed; may be told again. */
   settled(carrier: Carrier): void;
   peerSend(peer: ServerAddress, bytes: Uint8Array): void;
@@ -280,6 +282,7 @@ export class NodeDriver {
       case 'authenticated':
         this.#driver.authenticated(event.carrierId);
         if (event.isStandby === true) this.#settled(event.carrierId);
+        else this.#hooks.attaching();
         return;
       case 'confirmed': {
         this.#settled(event.session.carrierId);
