@@ -18,8 +18,9 @@ function countingApp(executions: { count: number }): ServerAppFactory {
   return (session, restart, context) => {
     executions.count += 1;
     const execution = executions.count;
-    const write = (length: number): void =>
+    const write = (length: number): void => {
       session.write(context.now(), new Uint8Array(length).fill(execution));
+    };
     const exportNow = (): void =>
       session.exportState(context.now(), {
         state: Uint8Array.of(1),

@@ -96,7 +96,7 @@ export const FOUND_MUTANTS: readonly Mutant[] = [
     'an application that consumed what blocks its client is not asked for a snapshot, and loses its protection',
     'session/snapshot-cadence.ts',
     `if (this.#hasMoved) this.want('pressure');`,
-    `if (this.#core.dataBytes > this.#dataBytesAtNewest) this.want('pressure');`,
+    `if (this.#core.dataBytes > this.#atNewest.dataBytes) this.want('pressure');`,
   ),
   mutant(
     'unprotected-though-nobody-waits',

@@ -83,8 +83,8 @@ export class MemoryCarrier implements Carrier {
     if (this.#closed !== undefined || peer.#closed !== undefined) return true;
     for (const part of parts) {
       if (part.byteLength === 0) continue;
-      // Not slice(): that of a Buffer is a view.
-      peer.#incoming.push(new Uint8Array(part));
+      // A copy, and a Buffer as sockets give them: what is rehearsed with other arrays, V8 compiles anew.
+      peer.#incoming.push(Buffer.from(part));
       peer.#incomingBytes += part.byteLength;
     }
     peer.#wake();

@@ -50,6 +50,8 @@ export interface NodeHooks {
   /** The socket is complete: the application may have it. */
   announce(socket: ServerSocket): void;
   refused(failure: Failure, carrier: Carrier | undefined): void;
+  /** A client proved itself, to open a session here or to bring one: it waits. */
+  attaching(): void;
   /** What the carrier was for is settled, or it is closed; may be told again. */
   settled(carrier: Carrier): void;
   peerSend(peer: ServerAddress, bytes: Uint8Array): void;
@@ -156,8 +158,7 @@ export class NodeDriver {
   }
 
   write(session: ServerSession, bytes: Uint8Array): void {
-    session.write(now(), bytes);
-    this.#driver.written(session.bytesUnsent);
+    if (session.write(now(), bytes)) this.#driver.written(session.bytesUnsent);
   }
 
   carrierOf(session: ServerSession): Carrier | undefined {
@@ -281,6 +282,7 @@ export class NodeDriver {
       case 'authenticated':
         this.#driver.authenticated(event.carrierId);
         if (event.isStandby === true) this.#settled(event.carrierId);
+        else this.#hooks.attaching();
         return;
       case 'confirmed': {
         this.#settled(event.session.carrierId);

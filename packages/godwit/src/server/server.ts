@@ -22,7 +22,7 @@ import { PrefaceGate } from './preface-gate.ts';
 import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
 import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
-import { rehearseTakeOverSoon } from './take-over-rehearsal.ts';
+import { pauseRehearsal, rehearseTakeOverSoon } from './take-over-rehearsal.ts';
 
 /** What exists while the server listens, and until its last session ends. */
 interface Running {
@@ -328,6 +328,7 @@ export class Server extends EventEmitter {
         createSocket: (source) => this.#createSocket(source),
         announce: (socket) => this.#announce(socket),
         refused: (failure, carrier) => this.#onRefused(failure, carrier),
+        attaching: () => pauseRehearsal(settings.transport),
         settled: (carrier) => this.#halfOpen.leave(carrier),
         peerSend: (peer, bytes) => peers.send(peer, bytes),
       },

@@ -1,11 +1,14 @@
 /**
- * The death of a server played through in memory, once a process, before the first real one (architecture.md, "Rehearsal").
+ * Moves and deaths played through in memory, once a process, before the first real ones (architecture.md, "Rehearsal").
  *
  * A server that takes a session over is often one that had nothing to do: none of its code is compiled, from the socket
  * down, and the application's work since the last ticket, which is to be done again, takes many times what it took at the
- * server that died. So two servers with keys of their own serve a session that writes in every turn of the event loop; the
- * first one dies, and the second one does that work again. All of it in turns of the event loop, among those of others.
+ * server that died. So two servers with keys of their own serve a session that writes in every turn of the event loop. It
+ * moves from one to the other and back, and outlives the one and the other: V8 makes code quick that has run some times,
+ * not once. All of it in turns of the event loop, among those of others; while a real session is being taken over, not at
+ * all.
  */
+import type { Transport } from '../carriers/carrier.ts';
 import { MemoryNetwork } from '../carriers/memory.ts';
 import { KeyRing, NodeCrypto, crc32, random } from '../crypto/index.ts';
 import {
@@ -16,14 +19,26 @@ import {
 } from '../session/index.ts';
 import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { Deadline, now } from '../socket/timers.ts';
-import { FrameDecoder, Role, encodePreface } from '../wire/index.ts';
+import { Cause, FrameDecoder, Role, encodePreface } from '../wire/index.ts';
 import type { ServerOptions } from './server-options.ts';
 import type { ServerSocket } from './server-socket.ts';
 
-/** Writes of the application until its server dies, and in all. */
-const WRITES_BEFORE = 400;
-const WRITES = 450;
+/** How the session leaves its server, and after how many writes that the client has got from there. */
+interface Leg {
+  readonly by: 'death' | 'move';
+  readonly writes: number;
+}
+
+/** First what is dearest to do for the first time; in the end, work enough to make all of it quick. */
+const LEGS: readonly Leg[] = [
+  { by: 'death', writes: 32 },
+  ...Array.from({ length: 6 }, (): Leg => ({ by: 'move', writes: 8 })),
+  ...Array.from({ length: 3 }, (): Leg => ({ by: 'death', writes: 48 })),
+];
 const WRITE_BYTES = 64;
+
+/** A real take-over has the event loop to itself for so long, in milliseconds. */
+const PAUSE_MS = 100;
 
 /** The play is given up after this time, in milliseconds: on a busy machine there are better things to do. */
 const TIMEOUT_MS = 5_000;
@@ -40,6 +55,27 @@ export type CreateServer = (
 ) => RehearsedServer;
 
 let rehearsed = false;
+/** Until then all plays stand still: a real session is being taken over. */
+let pausedUntil = 0;
+
+/** Carriers of plays, which pause nothing. */
+class Stage extends MemoryNetwork {
+  constructor() {
+    super({ schedule: later });
+  }
+}
+
+/** A client attaches over a carrier of that kind, and waits: what is only played is not in its way. */
+export function pauseRehearsal(transport: Transport): void {
+  if (!(transport instanceof Stage)) pausedUntil = now() + PAUSE_MS;
+}
+
+/** Runs something of the play in a later turn of the event loop. */
+function later(run: () => void): void {
+  const pauseMs = pausedUntil - now();
+  if (pauseMs > 0) setTimeout(later, Math.ceil(pauseMs), run).unref();
+  else setImmediate(run);
+}
 
 /** Plays once a process, from some later turn of the event loop on; the process does not wait for it. */
 export function rehearseTakeOverSoon(create: CreateServer): void {
@@ -49,7 +85,7 @@ export function rehearseTakeOverSoon(create: CreateServer): void {
   setImmediate(() => void new TakeOver(create).play()).unref();
 }
 
-/** Plays now. Answers whether it ended as it should: all of the output came, across the death of a server. */
+/** Plays now. Answers whether it ended as it should: output came across all moves and deaths. */
 export function rehearseTakeOver(create: CreateServer): Promise<boolean> {
   return new TakeOver(create).play();
 }
@@ -57,23 +93,27 @@ export function rehearseTakeOver(create: CreateServer): Promise<boolean> {
 class TakeOver {
   readonly #create: CreateServer;
   readonly #keys = KeyRing.generateKey();
-  readonly #network = new MemoryNetwork();
+  readonly #network = new Stage();
   readonly #members: readonly Candidate[] = ['a', 'b'].map((host) => ({ name: host, host, port: 1 }));
-  readonly #servers: readonly RehearsedServer[];
+  readonly #servers: Map<string, RehearsedServer>;
   readonly #crypto = new NodeCrypto();
   readonly #client: ClientSession;
   readonly #driver: CarrierDriver;
   readonly #ended = Promise.withResolvers<boolean>();
   readonly #deadline = new Deadline(() => this.#end(false));
+  #legs = LEGS;
+  /** What the client had received when this leg began. */
+  #legFrom = 0;
+  #isMoving = false;
+  /** Tickets of this leg. */
   #exports = 0;
   #received = 0;
-  #migrated = false;
   #over = false;
 
   constructor(create: CreateServer) {
     this.#create = create;
     this.#deadline.setReferenced(false);
-    this.#servers = this.#members.map((member) => this.#start(member));
+    this.#servers = new Map(this.#members.map((member) => [member.name, this.#start(member)]));
     this.#client = new ClientSession(
       {
         sessionId: random(16),
@@ -103,20 +143,24 @@ class TakeOver {
 
   #start({ name, host, port }: Candidate): RehearsedServer {
     const options = { name, keys: this.#keys, members: [...this.#members], transport: this.#network };
-    const server = this.#create(options, (socket) => this.#serve(socket));
+    const server = this.#create(options, (socket) =>
+      this.#serve(socket, () => this.#servers.get(name) === server),
+    );
     server.listen({ host, port }).unref();
     return server;
   }
 
-  /** The application: it writes in every turn, and is asked for its state until it has once exported it. */
-  #serve(socket: ServerSocket): void {
-    socket.onExportState(() => (this.#exports++ === 0 ? String(written) : undefined));
+  /** The application: it writes in every turn. Before a death it is asked in vain for a second state: all since is done again. */
+  #serve(socket: ServerSocket, isAlive: () => boolean): void {
+    socket.onExportState(() =>
+      this.#legs[0]?.by === 'death' && this.#exports++ > 0 ? undefined : String(written),
+    );
     socket.on('error', () => undefined);
     let written = Number(socket.importState() ?? 0);
     const write = (): void => {
-      if (socket.destroyed || this.#over || written === WRITES) return;
+      if (socket.destroyed || this.#over || !isAlive()) return;
       written += 1;
-      if (socket.write(new Uint8Array(WRITE_BYTES))) setImmediate(write);
+      if (socket.write(Buffer.alloc(WRITE_BYTES, written))) later(write);
       else socket.once('drain', write);
     };
     write();
@@ -129,8 +173,8 @@ class TakeOver {
       else if (event.type === 'dial') this.#dial(event.dialId, event.candidate);
       else if (event.type === 'hangUp') this.#driver.hangUp(event.carrierId, event.last);
       else if (event.type === 'readable') this.#read();
-      else if (event.type === 'migrated') this.#migrated = true;
-      else if (event.type === 'closed') this.#end(false);
+      else if (event.type === 'migrated') this.#legOver();
+      else if (event.type === 'migrationFailed' || event.type === 'closed') this.#end(false);
     }
   }
 
@@ -154,8 +198,30 @@ class TakeOver {
       this.#received += chunk.byteLength;
       this.#client.consumed(now(), chunk.byteLength);
     }
-    if (this.#received === WRITES * WRITE_BYTES) this.#end(this.#migrated);
-    else if (this.#received >= WRITES_BEFORE * WRITE_BYTES && !this.#migrated) this.#servers[0]?.kill();
+    const [leg] = this.#legs;
+    const received = this.#received - this.#legFrom;
+    if (leg === undefined) this.#end(received > 0);
+    else if (received >= leg.writes * WRITE_BYTES && !this.#isMoving) this.#leave(leg);
+  }
+
+  #leave(leg: Leg): void {
+    this.#isMoving = true;
+    if (leg.by === 'move') {
+      if (!this.#client.migrate(now(), { cause: Cause.Application })) this.#end(false);
+      return;
+    }
+    const dead = this.#members.find(({ name }) => name === this.#client.serverName);
+    if (dead === undefined) return;
+    this.#servers.get(dead.name)?.kill();
+    // Somebody has to be there for the next leg.
+    this.#servers.set(dead.name, this.#start(dead));
+  }
+
+  #legOver(): void {
+    this.#legs = this.#legs.slice(1);
+    this.#legFrom = this.#received;
+    this.#isMoving = false;
+    this.#exports = 0;
   }
 
   #end(asItShould: boolean): void {
@@ -163,7 +229,7 @@ class TakeOver {
     this.#over = true;
     this.#deadline.set(undefined);
     this.#driver.stop();
-    for (const server of this.#servers) server.kill();
+    for (const server of this.#servers.values()) server.kill();
     this.#ended.resolve(asItShould);
   }
 }

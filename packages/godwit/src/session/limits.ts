@@ -119,6 +119,8 @@ export interface ServerLimits {
   readonly snapshotIntervalBytes: number;
   /** Data bytes from which on `snapshotSoonMs` makes a snapshot due (`replay` mode), in bytes. Default 8 KiB. */
   readonly snapshotSoonBytes: number;
+  /** Writes of the application from which on `snapshotBusyMs` makes a snapshot due (`replay` mode). Default 64. */
+  readonly snapshotBusyWrites: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
@@ -138,6 +140,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   snapshotShare: 16,
   snapshotIntervalBytes: 256 * 1024,
   snapshotSoonBytes: 8 * 1024,
+  snapshotBusyWrites: 64,
 };
 
 export interface ServerTimers {
@@ -161,6 +164,8 @@ export interface ServerTimers {
   readonly snapshotPaceMs: number;
   /** Since the last snapshot, when `snapshotSoonBytes` have moved, in ms (`replay` mode): so much work is done twice after a crash. Default 10. */
   readonly snapshotSoonMs: number;
+  /** The same when the application has written `snapshotBusyWrites` times: a write costs more than its bytes. Default 2. */
+  readonly snapshotBusyMs: number;
   /** A client blocked by a missing snapshot goes on unprotected after this time, in ms. Default 200. */
   readonly unprotectAfterMs: number;
   /** An ACK waits at most this long, in ms. Default 25. */
@@ -206,6 +211,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   snapshotIntervalMs: 1000,
   snapshotPaceMs: 1,
   snapshotSoonMs: 10,
+  snapshotBusyMs: 2,
   unprotectAfterMs: 200,
   ackDelayMs: 25,
   pingIdleMs: 15_000,

@@ -25,24 +25,34 @@ export class ReplayWatch {
       this.#core.timers.cancel('replay');
       return;
     }
-    this.#left = PARTS;
-    this.#begin();
+    this.note();
+    this.#core.timers.set('replay', this.#partEndsAt);
   }
 
-  /** A part is over. Answers true when it was the last one. */
-  partOver(): boolean {
-    if (!this.#core.streams.isRegenerating) return false;
+  /** The same from within many small writes: the timer stays where it is, and finds out. */
+  note(): void {
+    this.#left = PARTS;
+    this.#since = this.#core.now;
+  }
+
+  /** The timer of a part is up. `over`: it was the last one. */
+  partOver(): 'progress' | 'silence' | 'over' {
+    if (!this.#core.streams.isRegenerating) return 'progress';
+    if (this.#core.now < this.#partEndsAt) {
+      this.#core.timers.set('replay', this.#partEndsAt);
+      return 'progress';
+    }
     const { state, confirmed, carrierId, lastHeardAt } = this.#core;
     const couldGoOn =
       state === 'active' && confirmed && carrierId !== undefined && lastHeardAt >= this.#since;
     if (couldGoOn) this.#left -= 1;
-    if (this.#left === 0) return true;
-    this.#begin();
-    return false;
+    if (this.#left === 0) return 'over';
+    this.#since = this.#core.now;
+    this.#core.timers.set('replay', this.#partEndsAt);
+    return 'silence';
   }
 
-  #begin(): void {
-    this.#since = this.#core.now;
-    this.#core.timers.set('replay', this.#since + this.#core.host.config.timers.replayTimeoutMs / PARTS);
+  get #partEndsAt(): number {
+    return this.#since + this.#core.host.config.timers.replayTimeoutMs / PARTS;
   }
 }

@@ -165,20 +165,29 @@ export class ServerSession {
     return this.streams.send.acknowledged;
   }
 
-  /** Takes output; the bytes are copied. While frozen the caller must wait (`isFrozen`), but for bytes its last snapshot covers. */
-  write(now: number, bytes: Uint8Array): void {
+  /**
+   * Takes output; the bytes are copied. While frozen the caller must wait (`isFrozen`), but for bytes its last snapshot covers.
+   * Answers whether anything may follow from it now: a client waits while what it has is made again, so that is quick.
+   */
+  write(now: number, bytes: Uint8Array): boolean {
     this.#core.host.enter(now);
-    if (this.#core.state === 'ended' || this.#core.applicationGone) return;
+    if (this.#core.state === 'ended' || this.#core.applicationGone) return false;
+    this.#core.writes += 1;
+    if (this.streams.recreate(bytes)) {
+      this.#core.replay.note();
+      return this.#cadence.recreated();
+    }
     if (!this.streams.isRegenerating) {
       this.streams.write(bytes);
       this.#cadence.written();
-      return;
+      return true;
     }
     this.#end.guarded(() => {
       this.streams.write(bytes);
       if (this.#core.timers.has('replay')) this.#core.replay.progress();
       this.#cadence.progress();
     });
+    return true;
   }
 
   /** No more output: FIN. In `commit` mode the application is asked for a last snapshot. */

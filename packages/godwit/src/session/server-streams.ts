@@ -155,6 +155,17 @@ export class ServerStreams {
     return this.#regeneration !== undefined;
   }
 
+  /**
+   * Takes output that the client has, if there is more of it to come behind these bytes: nothing follows from it yet. Answers
+   * false, and takes nothing, where `write` must look at them.
+   */
+  recreate(bytes: Uint8Array): boolean {
+    const regeneration = this.#regeneration;
+    if (!regeneration || this.#produced + bytes.byteLength >= regeneration.until) return false;
+    this.#recreated(regeneration, bytes, bytes.byteLength);
+    return true;
+  }
+
   /** Throws `ProtocolError` (Diverged) when re-created output differs from what the client has. */
   write(bytes: Uint8Array): void {
     const regeneration = this.#regeneration;
@@ -164,10 +175,7 @@ export class ServerStreams {
       return;
     }
     const known = Math.min(bytes.byteLength, regeneration.until - this.#produced);
-    const skipped = Math.min(known, Math.max(0, regeneration.digestFrom - this.#produced));
-    if (regeneration.digest !== undefined)
-      regeneration.crc = this.#crc32(bytes.subarray(skipped, known), regeneration.crc);
-    this.#produced += known;
+    this.#recreated(regeneration, bytes, known);
     if (this.#produced < regeneration.until) return;
     if (regeneration.digest !== undefined && regeneration.crc !== regeneration.digest) {
       throw new ProtocolError(
@@ -180,6 +188,14 @@ export class ServerStreams {
       this.#produced += bytes.byteLength - known;
       this.send.append(bytes.subarray(known));
     }
+  }
+
+  /** The first `known` bytes are output that the client has. */
+  #recreated(regeneration: Regeneration, bytes: Uint8Array, known: number): void {
+    const skipped = Math.min(known, Math.max(0, regeneration.digestFrom - this.#produced));
+    if (regeneration.digest !== undefined)
+      regeneration.crc = this.#crc32(bytes.subarray(skipped, known), regeneration.crc);
+    this.#produced += known;
   }
 
   /** Throws `ProtocolError` (Diverged) when the application ends short of what the client has. */

@@ -51,14 +51,7 @@ export class SessionClock {
         this.#cadence.blockedTooLong();
         return;
       case 'replay':
-        if (this.#core.replay.partOver())
-          this.#end.fault(
-            new ProtocolError(
-              WireCode.Diverged,
-              'the application made no progress re-creating the output the client has',
-            ),
-          );
-        else if (this.#core.timers.has('replay')) this.#output.queue(encodeFrame('ping', { token: 0 }));
+        this.#replayPartOver();
         return;
       case 'attach':
         this.#attachment.expire({
@@ -84,6 +77,23 @@ export class SessionClock {
       case 'ping':
         this.#ping();
         return;
+    }
+  }
+
+  #replayPartOver(): void {
+    switch (this.#core.replay.partOver()) {
+      case 'progress':
+        return;
+      case 'silence':
+        this.#output.queue(encodeFrame('ping', { token: 0 }));
+        return;
+      case 'over':
+        this.#end.fault(
+          new ProtocolError(
+            WireCode.Diverged,
+            'the application made no progress re-creating the output the client has',
+          ),
+        );
     }
   }
 

@@ -66,6 +66,8 @@ export class SessionCore {
   /** The session has lived here with its client's consent: it outlives an attach that nobody confirms. */
   everConfirmed: boolean;
   k: number;
+  /** Calls of `write` by the application. */
+  writes = 0;
   ackNow = false;
   drainWanted = false;
   applicationGone: boolean;

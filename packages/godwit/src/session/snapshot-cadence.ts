@@ -7,6 +7,7 @@ import type { ExportReason } from './server-events.ts';
 import type { SnapshotPoint } from './server-streams.ts';
 import type { SessionCore } from './session-core.ts';
 import type { SessionOutput } from './session-output.ts';
+import type { Work } from './snapshot-sender.ts';
 import type { TicketHead } from './ticket.ts';
 
 /** IV and tag of a sealed body (protocol.md §8.4). */
@@ -16,16 +17,17 @@ export class SnapshotCadence {
   readonly #core: SessionCore;
   readonly #output: SessionOutput;
   #exportWanted: ExportReason | undefined;
-  #dataBytesAtNewest: number;
-  /** Until so many data bytes have moved, or that time, output changes nothing of what `progress` found. */
+  #atNewest: Work;
+  /** Until so many data bytes have moved, or writes were made, or that time, output changes nothing of what `progress` found. */
   #quietBelowBytes = 0;
+  #quietBelowWrites = 0;
   #quietUntil = 0;
   #consumedAtNewest = 0;
 
   constructor(core: SessionCore, output: SessionOutput) {
     this.#core = core;
     this.#output = output;
-    this.#dataBytesAtNewest = core.dataBytes;
+    this.#atNewest = workOf(core);
   }
 
   /**
@@ -79,14 +81,14 @@ export class SnapshotCadence {
   }
 
   #noteAnswer(): void {
-    this.#dataBytesAtNewest = this.#core.dataBytes;
+    this.#atNewest = workOf(this.#core);
     this.#consumedAtNewest = this.#core.streams.receive.consumed;
   }
 
   /** Since the application last answered, bytes came or went, or it consumed what had come before: it may cover more now. */
   get #hasMoved(): boolean {
     return (
-      this.#core.dataBytes > this.#dataBytesAtNewest ||
+      this.#core.dataBytes > this.#atNewest.dataBytes ||
       this.#core.streams.receive.consumed > this.#consumedAtNewest
     );
   }
@@ -117,13 +119,26 @@ export class SnapshotCadence {
   }
 
   get #isQuiet(): boolean {
-    return this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind;
+    return this.#core.dataBytes === this.#atNewest.dataBytes && !this.#core.snapshots.isBehind;
   }
 
   /** The application wrote. Of many small writes only some are looked at. */
   written(): void {
-    if (this.#core.dataBytes < this.#quietBelowBytes && this.#core.now < this.#quietUntil) this.#core.touch();
+    if (
+      this.#core.dataBytes < this.#quietBelowBytes &&
+      this.#core.writes < this.#quietBelowWrites &&
+      this.#core.now < this.#quietUntil
+    )
+      this.#core.touch();
     else this.progress();
+  }
+
+  /** The application made output that the client has again. Answers whether anything may follow from it. */
+  recreated(): boolean {
+    // What is due by time comes with its timer.
+    if (this.#core.state !== 'active' || this.#core.timers.has('snapshot')) return false;
+    this.progress();
+    return true;
   }
 
   /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
@@ -137,7 +152,7 @@ export class SnapshotCadence {
     // Output that the client has is made again first: it waits for what comes behind. By time a snapshot is due all the same.
     const dueAt = this.#core.streams.isRegenerating
       ? undefined
-      : this.#core.snapshots.exportDueAt(this.#core.dataBytes, this.#dataBytesAtNewest);
+      : this.#core.snapshots.exportDueAt(this.#core, this.#atNewest);
     if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) this.want('cadence');
     else
       this.#core.timers.hasten(
@@ -148,15 +163,16 @@ export class SnapshotCadence {
     this.pump();
     // In `commit` mode every byte of output counts.
     if (dueAt === undefined || this.#core.host.config.delivery === Delivery.Commit) return;
-    const { dataBytes, snapshots } = this.#core;
-    this.#quietBelowBytes = dataBytes + snapshots.roomBytes(dataBytes, this.#dataBytesAtNewest);
-    this.#quietUntil = Math.min(dueAt, snapshots.dueAt(dataBytes, this.#core.streams.send.credit) ?? dueAt);
+    const { dataBytes, writes, snapshots } = this.#core;
+    this.#quietBelowBytes = dataBytes + snapshots.roomBytes(this.#core, this.#atNewest);
+    this.#quietBelowWrites = writes + snapshots.roomWrites(this.#core, this.#atNewest);
+    this.#quietUntil = Math.min(dueAt, snapshots.dueAt(this.#core, this.#core.streams.send.credit) ?? dueAt);
   }
 
   /** A snapshot is due by time. */
   intervalPassed(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) return;
-    if (this.#core.dataBytes > this.#dataBytesAtNewest || this.#hasUncommitted) this.want('cadence');
+    if (this.#core.dataBytes > this.#atNewest.dataBytes || this.#hasUncommitted) this.want('cadence');
     this.pump();
     if (this.#isQuiet) this.#core.streams.shrink();
   }
@@ -174,16 +190,12 @@ export class SnapshotCadence {
     if (!this.#core.confirmed || this.#core.carrierId === undefined || this.#core.state === 'ended') return;
     if (this.#core.state === 'frozen' && !this.#core.detach?.ready) return;
     if (this.#core.resuming) return; // it might free input that the ACCEPT which is being made asks for
-    if (!this.#core.snapshots.sendDue(this.#core.now, this.#core.dataBytes, this.#core.streams.send.credit)) {
-      const dueAt = this.#core.snapshots.dueAt(this.#core.dataBytes, this.#core.streams.send.credit);
+    if (!this.#core.snapshots.sendDue(this.#core.now, this.#core, this.#core.streams.send.credit)) {
+      const dueAt = this.#core.snapshots.dueAt(this.#core, this.#core.streams.send.credit);
       if (dueAt !== undefined) this.#core.timers.hasten('snapshot', dueAt);
       return;
     }
-    const point = this.#core.snapshots.begin(
-      this.#core.now,
-      this.#core.dataBytes,
-      this.#core.streams.send.credit,
-    );
+    const point = this.#core.snapshots.begin(this.#core.now, this.#core, this.#core.streams.send.credit);
     if (point.state.byteLength + SEAL_OVERHEAD_BYTES > this.#core.maxBodyBytes) {
       this.#core.snapshots.refuse(point);
       this.#core.touch();
@@ -300,4 +312,8 @@ export class SnapshotCadence {
         : 'the state is too large for the client';
     this.#core.host.emit({ type: 'unprotected', session: this.#core.session, reason });
   }
+}
+
+function workOf({ dataBytes, writes }: Work): Work {
+  return { dataBytes, writes };
 }

@@ -16,6 +16,14 @@ import type { SnapshotPoint } from './server-streams.ts';
 /** So many intervals of bytes make a snapshot due however little time has passed. */
 const MAX_PACED_INTERVALS = 4;
 
+/** What moved since the session was made: what is done again after a crash, as far as no ticket covers it. */
+export interface Work {
+  /** Data bytes, both ways. */
+  readonly dataBytes: number;
+  /** Writes of the application. */
+  readonly writes: number;
+}
+
 /** A ticket on its way. */
 interface Transit {
   readonly point: SnapshotPoint;
@@ -42,8 +50,8 @@ export class SnapshotSender {
   #covered: CoveredPoint;
   #transit: Transit | undefined;
   #sealing: SnapshotPoint | undefined;
-  /** Data bytes (both ways) at the last ticket that was begun, and when that was. */
-  #begunAtBytes = 0;
+  /** What had moved at the last ticket that was begun, and when that was. */
+  #begunAtWork: Work = { dataBytes: 0, writes: 0 };
   #begunAt: number;
   #lastBytes = 0;
   /** The next point goes out whatever the cadence says. */
@@ -162,20 +170,27 @@ export class SnapshotSender {
   }
 
   /** When the application should be asked for a point, for what moved since the newest; undefined when nothing did. */
-  exportDueAt(dataBytes: number, dataBytesAtNewest: number): number | undefined {
-    const moved = dataBytes - dataBytesAtNewest;
-    return moved > 0 ? this.#dueAt(moved) : undefined;
+  exportDueAt(work: Work, atNewest: Work): number | undefined {
+    return work.dataBytes > atNewest.dataBytes ? this.#dueAt(work, atNewest) : undefined;
   }
 
   /**
-   * When a snapshot is due that covers `moved` bytes. While bytes move fast, snapshots keep a distance in time as well, or
-   * sealing them would cost more than they save: nobody minds a millisecond of work done twice. Small writes, on the other
-   * hand, may take long to make so many bytes, and as long to be made again.
+   * When a snapshot is due that covers what moved since `from`. While bytes move fast, snapshots keep a distance in time as
+   * well, or sealing them would cost more than they save: nobody minds a millisecond of work done twice. Small writes, on
+   * the other hand, may take long to make so many bytes, and as long to be made again: many of them cost more than a ticket.
    */
-  #dueAt(moved: number): number {
+  #dueAt(work: Work, from: Work): number {
     const interval = this.intervalBytes;
-    if (moved < this.#soonBytes) return this.#intervalEndsAt;
-    if (moved < interval) return Math.min(this.#intervalEndsAt, this.#begunAt + this.#timers.snapshotSoonMs);
+    const moved = work.dataBytes - from.dataBytes;
+    const isBusy = work.writes - from.writes >= this.#limits.snapshotBusyWrites;
+    if (moved < interval) {
+      const { snapshotBusyMs, snapshotSoonMs } = this.#timers;
+      if (isBusy && moved >= this.#shareBytes)
+        return Math.min(this.#intervalEndsAt, this.#begunAt + snapshotBusyMs);
+      return moved < this.#soonBytes
+        ? this.#intervalEndsAt
+        : Math.min(this.#intervalEndsAt, this.#begunAt + snapshotSoonMs);
+    }
     return moved < interval * MAX_PACED_INTERVALS
       ? this.#begunAt + this.#timers.snapshotPaceMs
       : this.#begunAt;
@@ -186,33 +201,42 @@ export class SnapshotSender {
   }
 
   /** Data bytes that may move before `exportDueAt`, or `dueAt`, answers another time than it does now. */
-  roomBytes(dataBytes: number, dataBytesAtNewest: number): number {
+  roomBytes({ dataBytes }: Work, atNewest: Work): number {
     return Math.min(
-      this.#roomAt(dataBytes - dataBytesAtNewest),
-      this.#roomAt(dataBytes - this.#begunAtBytes),
+      this.#roomAt(dataBytes - atNewest.dataBytes),
+      this.#roomAt(dataBytes - this.#begunAtWork.dataBytes),
     );
   }
 
   #roomAt(moved: number): number {
     const interval = this.intervalBytes;
-    for (const step of [this.#soonBytes, interval, interval * MAX_PACED_INTERVALS])
+    for (const step of [this.#shareBytes, this.#soonBytes, interval, interval * MAX_PACED_INTERVALS])
       if (moved < step) return step - moved;
     return 0;
   }
 
+  /** The same in writes. */
+  roomWrites({ writes }: Work, atNewest: Work): number {
+    const room = (from: Work): number => {
+      const left = this.#limits.snapshotBusyWrites - (writes - from.writes);
+      return left > 0 ? left : Infinity;
+    };
+    return Math.min(room(atNewest), room(this.#begunAtWork));
+  }
+
   /** The newest point should be sealed now; `begin` must follow. */
-  sendDue(now: number, dataBytes: number, credit: Offset): boolean {
+  sendDue(now: number, work: Work, credit: Offset): boolean {
     if (this.isInTransit) return false;
     if (this.#refresh && this.#newest !== this.#refused && this.#mayGo(this.#newest, credit)) return true;
     if (this.#next(credit) === undefined) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
-    return now >= this.#dueAt(dataBytes - this.#begunAtBytes);
+    return now >= this.#dueAt(work, this.#begunAtWork);
   }
 
   /** When a waiting point is due though nothing more moves; undefined when it waits for something else than time. */
-  dueAt(dataBytes: number, credit: Offset): number | undefined {
+  dueAt(work: Work, credit: Offset): number | undefined {
     if (this.isInTransit || this.#next(credit) === undefined) return undefined;
-    return this.#dueAt(dataBytes - this.#begunAtBytes);
+    return this.#dueAt(work, this.#begunAtWork);
   }
 
   /** The same sum wherever it is compared: a timer set to it must find it passed, whatever a difference would round to. */
@@ -220,11 +244,11 @@ export class SnapshotSender {
     return this.#begunAt + this.#timers.snapshotIntervalMs;
   }
 
-  begin(now: number, dataBytes: number, credit: Offset): SnapshotPoint {
+  begin(now: number, { dataBytes, writes }: Work, credit: Offset): SnapshotPoint {
     const point = this.#next(credit) ?? this.#newest;
     this.#sealing = point;
     this.#begunAt = now;
-    this.#begunAtBytes = dataBytes;
+    this.#begunAtWork = { dataBytes, writes };
     this.#forced = false;
     this.#refresh = false;
     return point;

@@ -121,7 +121,11 @@ export class Fleet {
       // It is the check that notices a handler which hangs, and says where.
       replayTimeoutMs: 4 * this.#settings.timeoutMs,
       snapshotPaceMs: 0,
-      ...(this.#plan.cadence === 'never' && { snapshotIntervalMs: NEVER_MS, snapshotSoonMs: NEVER_MS }),
+      ...(this.#plan.cadence === 'never' && {
+        snapshotIntervalMs: NEVER_MS,
+        snapshotSoonMs: NEVER_MS,
+        snapshotBusyMs: NEVER_MS,
+      }),
     };
   }
 

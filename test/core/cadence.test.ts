@@ -1,0 +1,88 @@
+/** How often a server makes its work safe, and how it does again what was not (protocol.md §7.2, §7.4). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Scenario } from '../world/scenario.ts';
+import type { ServerAppFactory } from '../world/server-apps.ts';
+
+const WRITE_BYTES = 8;
+
+/** Writes again and again with a pause that may depend on whether it was restored; its state is what it wrote. */
+function ticking(options: {
+  readonly writes: number;
+  readonly pauseMs: (restored: boolean) => number;
+  readonly exports: boolean;
+}): ServerAppFactory {
+  return (session, restart, context) => {
+    let written =
+      restart === undefined || restart.state.byteLength === 0
+        ? 0
+        : Number(new TextDecoder().decode(restart.state));
+    const pauseMs = options.pauseMs(restart !== undefined);
+    const tick = (): void => {
+      if (session.state === 'ended' || written === options.writes) return;
+      session.write(context.now(), new Uint8Array(WRITE_BYTES).fill(written));
+      written += 1;
+      if (written === options.writes) session.end(context.now());
+      else context.after(pauseMs, tick);
+    };
+    context.after(pauseMs, tick);
+    return {
+      handle: (event) => {
+        if (event.type === 'readable') {
+          for (let chunk = session.read(); chunk !== undefined; chunk = session.read())
+            if (chunk === 'end') session.finConsumed(context.now());
+            else session.consumed(context.now(), chunk.byteLength);
+        }
+        if (event.type !== 'exportDue') return;
+        if (options.exports)
+          session.exportState(context.now(), {
+            state: new TextEncoder().encode(String(written)),
+            input: session.received,
+            output: session.produced,
+          });
+        else session.exportDeclined(context.now(), { hasExporter: true });
+      },
+    };
+  };
+}
+
+const expected = (writes: number): Uint8Array =>
+  Uint8Array.from({ length: writes * WRITE_BYTES }, (_, at) => Math.floor(at / WRITE_BYTES) & 0xff);
+
+for (const [snapshotBusyWrites, tickets] of [
+  [64, 'every two milliseconds'],
+  [1_000_000, 'only as its bytes make them due, where writes do not count'],
+] as const)
+  test(`a server that writes often, and little, sends tickets ${tickets}`, () => {
+    const writes = 10_000;
+    const scenario = new Scenario({
+      app: ticking({ writes, pauseMs: () => 0.01, exports: true }),
+      server: { limits: { snapshotShare: 0, snapshotBusyWrites } },
+      latencyMs: 0.1,
+      length: 0,
+    });
+    scenario.untilReceived((writes * WRITE_BYTES) / 2);
+    const { origin, client, world } = scenario;
+    const session = origin.node.session(client.session.id);
+    const perMs = (session?.snapshotNumber ?? 0) / world.now;
+    if (snapshotBusyWrites === 64) assert.ok(perMs > 0.3 && perMs < 0.6, `${perMs} a millisecond`);
+    else assert.ok(perMs < 0.2, `${perMs} a millisecond`);
+    scenario.finish();
+    scenario.assertExact(expected(writes));
+  });
+
+test('an application that makes output again slowly, but makes it, has all the time it takes', () => {
+  const writes = 40;
+  const scenario = new Scenario({
+    app: ticking({ writes, pauseMs: (restored) => (restored ? 300 : 1), exports: false }),
+    server: { timers: { replayTimeoutMs: 1_000 } },
+    length: 0,
+  });
+  scenario.untilReceived((writes - 2) * WRITE_BYTES);
+  const { origin, world } = scenario;
+  const killedAt = world.now;
+  origin.kill();
+  scenario.finish();
+  assert.ok(world.now - killedAt > 10_000, 'it took its time');
+  scenario.assertExact(expected(writes));
+});
