@@ -43,6 +43,8 @@ export class ServerSession {
   readonly #clock: SessionClock;
   /** @internal What the node counts of `heldBytes`. */
   accountedBytes: number | undefined;
+  /** @internal The node has yet to look at it. */
+  isTouched = false;
   /** @internal Position in the node's heap of deadlines. */
   heapIndex: number | undefined;
 
@@ -171,7 +173,7 @@ export class ServerSession {
     if (this.#core.state === 'ended' || this.#core.applicationGone) return;
     if (!this.streams.isRegenerating) {
       this.streams.write(bytes);
-      this.#cadence.written();
+      this.#cadence.progress();
       return;
     }
     this.#end.guarded(() => {

@@ -5,7 +5,7 @@
 import {
   Delivery,
   NO_MAC,
-  encodeFrame,
+  encodeAck,
   encodePayload,
   framePayload,
   macedPart,
@@ -79,7 +79,8 @@ export class SessionOutput {
 
   /** Everything that can go out now, in one piece. */
   transmit(): Uint8Array[] {
-    const parts = this.#core.control.splice(0);
+    const { control } = this.#core;
+    const parts = control.length === 0 ? [] : control.splice(0);
     if (this.#core.state === 'ended' || this.#core.pendingReset || this.#core.carrierId === undefined)
       return parts;
     if (this.#core.state === 'frozen') {
@@ -89,7 +90,7 @@ export class SessionOutput {
     const { send, receive } = this.#core.streams;
     const canSend = send.canTransmit && this.mayEmit;
     if (receive.ackPending && (this.#core.ackNow || parts.length > 0 || canSend)) {
-      parts.push(encodeFrame('ack', receive.takeAck()));
+      parts.push(encodeAck(receive.takeAck()));
       this.#core.ackNow = false;
       this.#core.timers.cancel('ack');
     }

@@ -17,7 +17,7 @@ export class SnapshotCadence {
   readonly #output: SessionOutput;
   #exportWanted: ExportReason | undefined;
   #dataBytesAtNewest: number;
-  /** Until so many data bytes have moved, or that time, output changes nothing of what `progress` found. */
+  /** Until so many data bytes have moved, or that time, nothing changes of what `look` found. */
   #quietBelowBytes = 0;
   #quietUntil = 0;
   #consumedAtNewest = 0;
@@ -120,14 +120,14 @@ export class SnapshotCadence {
     return this.#core.dataBytes === this.#dataBytesAtNewest && !this.#core.snapshots.isBehind;
   }
 
-  /** The application wrote. Of many small writes only some are looked at. */
-  written(): void {
+  /** Bytes came, went or were consumed. Of many small pieces only some are looked at. */
+  progress(): void {
     if (this.#core.dataBytes < this.#quietBelowBytes && this.#core.now < this.#quietUntil) this.#core.touch();
-    else this.progress();
+    else this.look();
   }
 
-  /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
-  progress(): void {
+  /** Is a snapshot due, or is the client about to be blocked by the lack of one? */
+  look(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) {
       this.#core.touch();
       return;
@@ -148,8 +148,9 @@ export class SnapshotCadence {
     this.pump();
     // In `commit` mode every byte of output counts.
     if (dueAt === undefined || this.#core.host.config.delivery === Delivery.Commit) return;
-    const { dataBytes, snapshots } = this.#core;
-    this.#quietBelowBytes = dataBytes + snapshots.roomBytes(dataBytes, this.#dataBytesAtNewest);
+    const { dataBytes, protection, snapshots } = this.#core;
+    const room = Math.min(snapshots.roomBytes(dataBytes, this.#dataBytesAtNewest), protection.roomBytes);
+    this.#quietBelowBytes = dataBytes + room;
     this.#quietUntil = Math.min(dueAt, snapshots.dueAt(dataBytes, this.#core.streams.send.credit) ?? dueAt);
   }
 
