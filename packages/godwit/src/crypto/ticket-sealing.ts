@@ -17,7 +17,6 @@ import {
   SESSION_ID_BYTES,
   WireCode,
   encodeText,
-  toHex,
 } from '../wire/index.ts';
 import { decodeTicketHead, encodeTicketHead, type TicketHead } from '../session/ticket.ts';
 import { sha256 } from './hmac.ts';
@@ -57,10 +56,17 @@ export interface TicketSealingOptions {
 /** Ticket keys remembered: deriving one takes longer than sealing with it. Memory cost: about 500 bytes each. */
 const MAX_TICKET_KEYS = 256;
 
+/** The key of one session's tickets, and the cluster key it is derived from. */
+interface TicketKey {
+  readonly of: ClusterKey;
+  readonly key: KeyObject;
+}
+
 export class TicketSealing {
   readonly #ring: KeyRing;
-  /** By key and session; the one used longest ago is first. */
-  readonly #ticketKeys = new Map<string, KeyObject>();
+  /** By the very object that is the session's id; the one used longest ago is first. */
+  readonly #ticketKeys = new Map<Uint8Array, TicketKey>();
+  #last: Uint8Array | undefined;
   readonly #wallClock: () => number;
   readonly #random: (bytes: number) => Uint8Array;
 
@@ -85,19 +91,22 @@ export class TicketSealing {
     clear[0] = TICKET_VERSION;
     clear.set(key.id, KEY_ID_AT);
     clear.set(head.sessionId, SESSION_ID_AT);
-    const sealed = sealBytes(ticketKey, this.#random(IV_BYTES), clear, encodeTicketHead(filled));
-    return { head: Buffer.concat([clear, sealed]), body };
+    const plaintext = encodeTicketHead(filled);
+    return { head: sealBytes(ticketKey, this.#random(IV_BYTES), clear, plaintext, clear), body };
   }
 
   /** For sealing alone: whoever asks to open may be anybody, and must not push a live session's key out. */
   #ticketKey(key: ClusterKey, sessionId: Uint8Array): KeyObject {
-    const name = `${key.idText} ${toHex(sessionId)}`;
-    const ticketKey = this.#ticketKeys.get(name) ?? ticketKeyOf(key, sessionId);
-    this.#ticketKeys.delete(name);
-    this.#ticketKeys.set(name, ticketKey);
+    const known = this.#ticketKeys.get(sessionId);
+    const isGood = known?.of === key;
+    if (isGood && this.#last === sessionId) return known.key;
+    const ticketKey = isGood ? known : { of: key, key: ticketKeyOf(key, sessionId) };
+    this.#last = sessionId;
+    this.#ticketKeys.delete(sessionId);
+    this.#ticketKeys.set(sessionId, ticketKey);
     if (this.#ticketKeys.size > MAX_TICKET_KEYS)
-      this.#ticketKeys.delete(this.#ticketKeys.keys().next().value as string);
-    return ticketKey;
+      this.#ticketKeys.delete(this.#ticketKeys.keys().next().value as Uint8Array);
+    return ticketKey.key;
   }
 
   /** Refuses what no key of the ring sealed, what was changed since, and what is over its time. */
@@ -143,14 +152,20 @@ function ticketKeyOf(key: ClusterKey, sessionId: Uint8Array): KeyObject {
   return createSecretKey(key.derive(sessionId, TICKET_INFO));
 }
 
-/** `iv | ciphertext | tag`. */
-function sealBytes(key: KeyObject, iv: Uint8Array, data: Uint8Array, plaintext: Uint8Array): Uint8Array {
+/** `iv | ciphertext | tag`, behind what goes before it in clear. */
+function sealBytes(
+  key: KeyObject,
+  iv: Uint8Array,
+  data: Uint8Array,
+  plaintext: Uint8Array,
+  clear: Uint8Array = EMPTY,
+): Uint8Array {
   const cipher = createCipheriv('aes-256-gcm', key, iv);
   cipher.setAAD(data);
   const ciphertext = cipher.update(plaintext);
   // GCM keeps nothing back, so final() only makes the tag.
   cipher.final();
-  return Buffer.concat([iv, ciphertext, cipher.getAuthTag()]);
+  return Buffer.concat([clear, iv, ciphertext, cipher.getAuthTag()]);
 }
 
 function openBytes(key: KeyObject, data: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {

@@ -373,6 +373,11 @@ export class ServerSession {
     return this.#output.transmit();
   }
 
+  /** @internal What `transmit` answered last was a part of it. */
+  get hasMoreToTransmit(): boolean {
+    return this.#output.hasMore;
+  }
+
   /** @internal */
   get nextTimeout(): number | undefined {
     return this.#core.timers.earliest;

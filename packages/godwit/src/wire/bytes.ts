@@ -44,6 +44,10 @@ export class ByteReader {
     // Not slice(): that of a Buffer is a view.
     return new Uint8Array(this.#bytes.subarray(at, at + length));
   }
+  /** All that is left: a view, since it is most of the buffer. */
+  rest(): Uint8Array {
+    return this.#bytes.subarray(this.#take(this.remaining, 'rest'));
+  }
   text(length: number): string {
     const at = this.#take(length, 'text');
     try {
@@ -160,8 +164,19 @@ function check(value: number, max: number): void {
     throw new RangeError(`${value} is not in 0 … ${max}`);
 }
 
+/** Up to so many characters are encoded by hand, as long as they are ASCII: names and addresses, of which tickets have three. */
+const SHORT_TEXT = 64;
+
 export function encodeText(text: string): Uint8Array {
-  return encoder.encode(text);
+  const { length } = text;
+  if (length > SHORT_TEXT) return encoder.encode(text);
+  const encoded = new Uint8Array(length);
+  for (let at = 0; at < length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return encoder.encode(text);
+    encoded[at] = code;
+  }
+  return encoded;
 }
 
 /** Lower-case hexadecimal, the form in which ids are keys of maps and appear in logs. */
