@@ -34,6 +34,7 @@ export class TouchedSessions {
       if (session.carrierId !== undefined) this.#carriers.touch(session.carrierId);
       this.#heap.arm(session);
     }
-    this.#sessions.length = 0;
+    // One by one, so that the list keeps its memory: there is hardly ever more than one.
+    while (this.#sessions.length > 0) this.#sessions.pop();
   }
 }
