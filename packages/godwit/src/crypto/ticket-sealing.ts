@@ -64,9 +64,8 @@ interface TicketKey {
 
 export class TicketSealing {
   readonly #ring: KeyRing;
-  /** By the very object that is the session's id; the one used longest ago is first. */
+  /** By the very object that is the session's id; once there are as many as may be, the one used longest ago is first. */
   readonly #ticketKeys = new Map<Uint8Array, TicketKey>();
-  #last: Uint8Array | undefined;
   readonly #wallClock: () => number;
   readonly #random: (bytes: number) => Uint8Array;
 
@@ -99,9 +98,9 @@ export class TicketSealing {
   #ticketKey(key: ClusterKey, sessionId: Uint8Array): KeyObject {
     const known = this.#ticketKeys.get(sessionId);
     const isGood = known?.of === key;
-    if (isGood && this.#last === sessionId) return known.key;
+    // Not moved while there is room: a map that is changed with every ticket makes V8 copy it, and collect what it copied.
+    if (isGood && this.#ticketKeys.size < MAX_TICKET_KEYS) return known.key;
     const ticketKey = isGood ? known : { of: key, key: ticketKeyOf(key, sessionId) };
-    this.#last = sessionId;
     this.#ticketKeys.delete(sessionId);
     this.#ticketKeys.set(sessionId, ticketKey);
     if (this.#ticketKeys.size > MAX_TICKET_KEYS)
