@@ -22,6 +22,8 @@ const BULK_READ_BYTES = 8 * 1024;
 /** Memory that bulk reads are given, in bytes: one after the other, until less than `MIN_ROOM_BYTES` is left. */
 const SLAB_BYTES = 128 * 1024;
 const MIN_ROOM_BYTES = 16 * 1024;
+/** So many small reads in a row end a bulk stream. Fewer are what is left of a large write when the rest of it was read. */
+const MAX_SMALL_READS = 4;
 
 export class Lender {
   /** What a socket is to be made with. */
@@ -31,6 +33,7 @@ export class Lender {
   #early: Uint8Array[] | undefined;
   /** What is left of the memory for bulk reads, while the next read goes there. */
   #room: Uint8Array | undefined;
+  #smallReads = 0;
   #isLending = true;
 
   constructor() {
@@ -38,7 +41,7 @@ export class Lender {
     this.onread = {
       buffer: () => this.#room ?? shared,
       callback: (length, buffer) => {
-        this.#isLending = this.#room === undefined;
+        this.#isLending = this.#room === undefined || length < BULK_READ_BYTES;
         this.#room = this.#roomAfter(length);
         this.#take(buffer.subarray(0, length));
         return true;
@@ -57,9 +60,13 @@ export class Lender {
     if (this.#early !== undefined) process.nextTick(() => this.#passOn());
   }
 
-  /** Memory for the next read, if that is likely to be large. What a small one leaves over is not kept for another. */
+  /** Memory for the next read, if that is likely to be large. A small one only borrows it. */
   #roomAfter(length: number): Uint8Array | undefined {
-    if (length < BULK_READ_BYTES) return undefined;
+    if (length < BULK_READ_BYTES) {
+      this.#smallReads += 1;
+      return this.#smallReads < MAX_SMALL_READS ? this.#room : undefined;
+    }
+    this.#smallReads = 0;
     const left = this.#room?.subarray(length);
     if (left !== undefined && left.byteLength >= MIN_ROOM_BYTES) return left;
     keepFreedMemory();

@@ -93,8 +93,8 @@ export class TicketSealing {
     clear[0] = TICKET_VERSION;
     clear.set(key.id, KEY_ID_AT);
     clear.set(head.sessionId, SESSION_ID_AT);
-    const sealed = sealBytes(ticketKey, this.#random(IV_BYTES), clear, encodeTicketHead(filled));
-    return { head: Buffer.concat([clear, sealed]), body };
+    const plaintext = encodeTicketHead(filled);
+    return { head: sealBytes(ticketKey, this.#random(IV_BYTES), clear, plaintext, clear), body };
   }
 
   /** Refuses what no key of the ring sealed, what was changed since, and what is over its time. */
@@ -171,14 +171,20 @@ function ticketKeyOf(key: ClusterKey, sessionId: Uint8Array): KeyObject {
   return createSecretKey(key.derive(sessionId, TICKET_INFO));
 }
 
-/** `iv | ciphertext | tag`. */
-function sealBytes(key: KeyObject, iv: Uint8Array, data: Uint8Array, plaintext: Uint8Array): Uint8Array {
+/** `iv | ciphertext | tag`, behind what goes before it in clear. */
+function sealBytes(
+  key: KeyObject,
+  iv: Uint8Array,
+  data: Uint8Array,
+  plaintext: Uint8Array,
+  clear: Uint8Array = EMPTY,
+): Uint8Array {
   const cipher = createCipheriv('aes-256-gcm', key, iv);
   cipher.setAAD(data);
   const ciphertext = cipher.update(plaintext);
   // GCM keeps nothing back, so final() only makes the tag.
   cipher.final();
-  return Buffer.concat([iv, ciphertext, cipher.getAuthTag()]);
+  return Buffer.concat([clear, iv, ciphertext, cipher.getAuthTag()]);
 }
 
 function openBytes(key: KeyObject, data: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {

@@ -351,6 +351,7 @@ export class NodeDriver {
         return;
       case 'exportDue':
         socket.exportDue(event.reason, event.deadline);
+        this.#driver.postpone();
         return;
       case 'thawed':
         socket.handOverEnded();

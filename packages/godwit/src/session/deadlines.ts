@@ -1,26 +1,36 @@
 /**
  * A small table of named timers: at most one deadline each, in milliseconds of the caller's clock. There are a handful, so
- * lists are quicker than a map, and take a third of its memory.
+ * lists are quicker than a map, and take a third of its memory. A timer that was stopped, or put off, still counts for
+ * `earliest` until that has come: timers move with nearly every frame, and fire hardly ever.
  */
+
+/** The time of a timer that does not run. */
+const NEVER = Infinity;
+
 export class Deadlines<N extends string> {
-  /** Names, and their times at the same places. */
+  /** Names that were ever set; their times, and when they were started, are at the same places. */
   #names: N[] = [];
   #times: number[] = [];
-  #earliest: number | undefined;
+  #started: number[] = [];
+  #starts = 0;
+  /** No later than any of the times. */
+  #earliest = NEVER;
 
   set(name: N, at: number): void {
-    const place = this.#names.indexOf(name);
+    let place = this.#names.indexOf(name);
     if (place < 0) {
-      this.#names.push(name);
-      this.#times.push(at);
-    } else this.#times[place] = at;
-    if (this.#earliest !== undefined && at <= this.#earliest) this.#earliest = at;
-    else this.#recompute();
+      place = this.#names.push(name) - 1;
+      this.#times.push(NEVER);
+      this.#started.push(0);
+    }
+    if (this.#times[place] === NEVER) this.#started[place] = this.#starts += 1;
+    this.#times[place] = at;
+    if (at < this.#earliest) this.#earliest = at;
   }
 
   /** Sets the timer unless it runs already. */
   start(name: N, at: number): void {
-    if (!this.#names.includes(name)) this.set(name, at);
+    if (!this.has(name)) this.set(name, at);
   }
 
   /** Sets the timer unless it runs out before that anyway. */
@@ -31,49 +41,49 @@ export class Deadlines<N extends string> {
 
   cancel(name: N): void {
     const place = this.#names.indexOf(name);
-    if (place >= 0) this.#remove(place);
+    if (place >= 0) this.#times[place] = NEVER;
   }
 
   has(name: N): boolean {
-    return this.#names.includes(name);
+    return this.at(name) !== undefined;
   }
 
   /** When the timer runs out; undefined while it does not run. */
   at(name: N): number | undefined {
     const place = this.#names.indexOf(name);
-    return place < 0 ? undefined : this.#times[place];
+    const at = place < 0 ? NEVER : (this.#times[place] as number);
+    return at === NEVER ? undefined : at;
   }
 
   clear(): void {
     this.#names = [];
     this.#times = [];
-    this.#earliest = undefined;
+    this.#started = [];
+    this.#earliest = NEVER;
   }
 
+  /** When to call `takeDue`; there may be nothing due by then. */
   get earliest(): number | undefined {
-    return this.#earliest;
+    return this.#earliest === NEVER ? undefined : this.#earliest;
   }
 
-  /** Removes and answers one timer that is due, earliest first. */
+  /** Stops and answers one timer that is due, earliest first; of those that are due at once, the one that was started first. */
   takeDue(now: number): N | undefined {
-    if (this.#earliest === undefined || this.#earliest > now) return undefined;
-    const place = this.#times.indexOf(this.#earliest);
-    const due = this.#names[place];
-    this.#remove(place);
-    return due;
+    if (this.#earliest > now) return undefined;
+    const times = this.#times;
+    let due = 0;
+    for (let place = 1; place < times.length; place += 1) if (this.#precedes(place, due)) due = place;
+    this.#earliest = times[due] ?? NEVER;
+    if (this.#earliest > now) return undefined;
+    times[due] = NEVER;
+    return this.#names[due];
   }
 
-  /** In order: of timers that are due at once, the one that was set first comes first. */
-  #remove(place: number): void {
-    const at = this.#times[place];
-    this.#names.splice(place, 1);
-    this.#times.splice(place, 1);
-    if (at === this.#earliest) this.#recompute();
-  }
-
-  #recompute(): void {
-    let earliest: number | undefined;
-    for (const at of this.#times) if (earliest === undefined || at < earliest) earliest = at;
-    this.#earliest = earliest;
+  #precedes(place: number, other: number): boolean {
+    const at = this.#times[place] as number;
+    const otherAt = this.#times[other] as number;
+    return (
+      at < otherAt || (at === otherAt && (this.#started[place] as number) < (this.#started[other] as number))
+    );
   }
 }

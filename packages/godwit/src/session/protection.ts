@@ -82,6 +82,10 @@ export class Protection {
   get isUnderPressure(): boolean {
     return this.#keptInput >= this.#retainLimitBytes / 2 && !this.#snapshots.isInTransit;
   }
+  /** `replay` mode: so many bytes may come or go before the client can be under pressure, or blocked. */
+  get roomBytes(): number {
+    return this.#retainLimitBytes / 2 - this.#keptInput;
+  }
 
   /** The client can take no more before a ticket comes, or is told that none will. */
   get isBlocked(): boolean {

@@ -181,7 +181,9 @@ export class ReceiveBuffer {
     }
     this.#head += 1;
     if (this.#head === this.#chunks.length) {
-      this.#chunks = [];
+      // A list of one, as it is between small messages, keeps its memory for the next.
+      if (this.#head === 1) this.#chunks.pop();
+      else this.#chunks = [];
       this.#head = 0;
       this.#gather = undefined;
     } else if (this.#head > 64) {

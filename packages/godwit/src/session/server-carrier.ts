@@ -184,14 +184,21 @@ export class ServerCarriers {
       const carrier = this.#dirty[this.#firstDirty];
       if (!carrier) break;
       const parts = carrier.isWritable ? partsOf(carrier) : NO_PARTS;
+      // Not asked again for what it does not have: most messages are one part of one flush.
+      if (parts.length === 0 || carrier.session?.hasMoreToTransmit !== true) this.#dequeueFirst(carrier);
       if (parts.length > 0) return { carrierId: carrier.id, parts };
-      carrier.isDirty = false;
-      this.#firstDirty += 1;
-      if (this.#firstDirty < this.#dirty.length) continue;
-      this.#dirty.length = 0;
-      this.#firstDirty = 0;
     }
     return undefined;
+  }
+
+  #dequeueFirst(carrier: ServerCarrier): void {
+    carrier.isDirty = false;
+    this.#firstDirty += 1;
+    if (this.#firstDirty < this.#dirty.length) return;
+    // A list of one keeps its memory for the next.
+    if (this.#firstDirty === 1) this.#dirty.pop();
+    else this.#dirty.length = 0;
+    this.#firstDirty = 0;
   }
 }
 

@@ -35,6 +35,7 @@ import { claimedSessionId } from './ticket.ts';
 import { TicketRefresh } from './ticket-refresh.ts';
 import { StandbyCarriers } from './standby-carriers.ts';
 import { Tombstones } from './tombstones.ts';
+import { TouchedSessions } from './touched-sessions.ts';
 import { Triggers } from './triggers.ts';
 
 export class ServerNode {
@@ -46,6 +47,7 @@ export class ServerNode {
   readonly #carriers: ServerCarriers;
   readonly #sessions = new Map<string, ServerSession>();
   readonly #memory = new MemoryAccount();
+  readonly #touched: TouchedSessions;
   readonly #tombstones: Tombstones;
   readonly #heap = new DeadlineHeap();
   readonly #standbys: StandbyCarriers;
@@ -62,6 +64,7 @@ export class ServerNode {
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
     this.#carriers = new ServerCarriers(this.#heap, config.limits);
+    this.#touched = new TouchedSessions(this.#memory, this.#carriers, this.#heap);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     this.#ticketRefresh = new TicketRefresh(this.#live, (session) => this.#entrance.renew(session));
@@ -159,11 +162,7 @@ export class ServerNode {
       },
       enter: (now) => this.#enter(now),
       emit: (event) => this.#events.push(event),
-      touch: (session) => {
-        this.#memory.note(session);
-        if (session.carrierId !== undefined) this.#carriers.touch(session.carrierId);
-        this.#heap.arm(session);
-      },
+      touch: (session) => this.#touched.add(session),
       setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
       hangUp: (carrierId, last) => this.#hangUp(carrierId, last),
       confirmed: (session) => this.#confirmed(session),
@@ -197,7 +196,7 @@ export class ServerNode {
   get population(): NodePopulation {
     return {
       sessions: this.#sessions.size,
-      heldBytes: this.#memory.totalBytes,
+      heldBytes: this.heldBytes,
       carriers: this.#carriers.size,
       unauthenticatedCarriers: this.#carriers.unauthenticated,
       flaggedCarriers: this.#carriers.flagged,
@@ -212,6 +211,7 @@ export class ServerNode {
   }
   /** What all sessions hold, in bytes. */
   get heldBytes(): number {
+    this.#touched.settle();
     return this.#memory.totalBytes;
   }
   get isFull(): boolean {
@@ -459,11 +459,8 @@ export class ServerNode {
   /** A message from a server whose name the link has authenticated. */
   handlePeerFrame(now: number, peer: ServerAddress, frame: PeerFrame): void {
     this.#enter(now);
-    dispatchPeerFrame(
-      { origin: this.#origin, destination: this.#destination, sendPeer: this.#sendPeer },
-      peer,
-      frame,
-    );
+    const parts = { origin: this.#origin, destination: this.#destination, sendPeer: this.#sendPeer };
+    dispatchPeerFrame(parts, peer, frame);
   }
 
   handlePeerLost(now: number, peerName: string): void {
@@ -480,10 +477,12 @@ export class ServerNode {
 
   handleTimeout(now: number): void {
     this.#enter(now);
+    this.#touched.settle();
     this.#heap.run(this.#live.now);
   }
 
   pollTimeout(): number | undefined {
+    this.#touched.settle();
     return this.#heap.earliest;
   }
 
@@ -493,6 +492,7 @@ export class ServerNode {
 
   pollTransmit(now: number): Transmit | undefined {
     this.#enter(now);
+    this.#touched.settle();
     return this.#carriers.transmit();
   }
 }

@@ -43,6 +43,8 @@ export class ServerSession {
   readonly #clock: SessionClock;
   /** @internal What the node counts of `heldBytes`. */
   accountedBytes: number | undefined;
+  /** @internal The node has yet to look at it. */
+  isTouched = false;
   /** @internal Position in the node's heap of deadlines. */
   heapIndex: number | undefined;
 
@@ -179,7 +181,7 @@ export class ServerSession {
     }
     if (!this.streams.isRegenerating) {
       this.streams.write(bytes);
-      this.#cadence.written();
+      this.#cadence.progress();
       return true;
     }
     this.#end.guarded(() => {
@@ -378,6 +380,11 @@ export class ServerSession {
     if (this.#core.host.config.delivery === Delivery.Commit && this.#output.mayEmit)
       this.#cadence.checkBlocked();
     return this.#output.transmit();
+  }
+
+  /** @internal What `transmit` answered last was a part of it. */
+  get hasMoreToTransmit(): boolean {
+    return this.#output.hasMore;
   }
 
   /** @internal */

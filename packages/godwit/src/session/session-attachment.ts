@@ -129,7 +129,7 @@ export class SessionAttachment {
     }
     if (this.#core.snapshots.isBehind) this.#core.snapshots.force();
     this.#cadence.pump();
-    this.#cadence.progress();
+    this.#cadence.look();
     if (this.#core.streams.receive.canRead)
       this.#core.host.emit({ type: 'readable', session: this.#core.session });
   }

@@ -5,7 +5,7 @@
 import {
   Delivery,
   NO_MAC,
-  encodeFrame,
+  encodeAck,
   encodePayload,
   framePayload,
   macedPart,
@@ -21,6 +21,7 @@ const DATA_BETWEEN_CHUNKS_BYTES = 64 * 1024;
 
 export class SessionOutput {
   readonly #core: SessionCore;
+  #hasMore = false;
 
   constructor(core: SessionCore) {
     this.#core = core;
@@ -77,9 +78,16 @@ export class SessionOutput {
     );
   }
 
+  /** The last `transmit` stopped at what may go out in one piece. */
+  get hasMore(): boolean {
+    return this.#hasMore;
+  }
+
   /** Everything that can go out now, in one piece. */
   transmit(): Uint8Array[] {
-    const parts = this.#core.control.splice(0);
+    this.#hasMore = false;
+    const { control } = this.#core;
+    const parts = control.length === 0 ? [] : control.splice(0);
     if (this.#core.state === 'ended' || this.#core.pendingReset || this.#core.carrierId === undefined)
       return parts;
     if (this.#core.state === 'frozen') {
@@ -89,7 +97,7 @@ export class SessionOutput {
     const { send, receive } = this.#core.streams;
     const canSend = send.canTransmit && this.mayEmit;
     if (receive.ackPending && (this.#core.ackNow || parts.length > 0 || canSend)) {
-      parts.push(encodeFrame('ack', receive.takeAck()));
+      parts.push(encodeAck(receive.takeAck()));
       this.#core.ackNow = false;
       this.#core.timers.cancel('ack');
     }
@@ -117,9 +125,10 @@ export class SessionOutput {
       if (share > 0)
         taken += send.transmit(parts, share, wantsPiece && stopAt > send.sent ? stopAt : undefined);
       const piece = this.#core.snapshots.transmit(parts, send.sent);
-      if (!piece && send.sent === before) return;
-      if (taken >= maxBytes && !piece) return;
-      if (taken >= maxBytes && this.#core.snapshots.position === undefined) return;
+      if (!piece && send.sent === before && share > 0) return;
+      if (taken < maxBytes || (piece && this.#core.snapshots.position !== undefined)) continue;
+      this.#hasMore = true;
+      return;
     }
   }
 

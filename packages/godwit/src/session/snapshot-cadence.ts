@@ -18,7 +18,7 @@ export class SnapshotCadence {
   readonly #output: SessionOutput;
   #exportWanted: ExportReason | undefined;
   #atNewest: Work;
-  /** Until so many data bytes have moved, or writes were made, or that time, output changes nothing of what `progress` found. */
+  /** Until so many data bytes have moved, or writes were made, or that time, nothing changes of what `look` found. */
   #quietBelowBytes = 0;
   #quietBelowWrites = 0;
   #quietUntil = 0;
@@ -122,27 +122,27 @@ export class SnapshotCadence {
     return this.#core.dataBytes === this.#atNewest.dataBytes && !this.#core.snapshots.isBehind;
   }
 
-  /** The application wrote. Of many small writes only some are looked at. */
-  written(): void {
+  /** Bytes came, went or were consumed. Of many small pieces only some are looked at. */
+  progress(): void {
     if (
       this.#core.dataBytes < this.#quietBelowBytes &&
       this.#core.writes < this.#quietBelowWrites &&
       this.#core.now < this.#quietUntil
     )
       this.#core.touch();
-    else this.progress();
+    else this.look();
   }
 
   /** The application made output that the client has again. Answers whether anything may follow from it. */
   recreated(): boolean {
     // What is due by time comes with its timer.
     if (this.#core.state !== 'active' || this.#core.timers.has('snapshot')) return false;
-    this.progress();
+    this.look();
     return true;
   }
 
-  /** Bytes moved: is a snapshot due, or is the client about to be blocked by the lack of one? */
-  progress(): void {
+  /** Is a snapshot due, or is the client about to be blocked by the lack of one? */
+  look(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) {
       this.#core.touch();
       return;
@@ -163,8 +163,9 @@ export class SnapshotCadence {
     this.pump();
     // In `commit` mode every byte of output counts.
     if (dueAt === undefined || this.#core.host.config.delivery === Delivery.Commit) return;
-    const { dataBytes, writes, snapshots } = this.#core;
-    this.#quietBelowBytes = dataBytes + snapshots.roomBytes(this.#core, this.#atNewest);
+    const { dataBytes, writes, protection, snapshots } = this.#core;
+    this.#quietBelowBytes =
+      dataBytes + Math.min(snapshots.roomBytes(this.#core, this.#atNewest), protection.roomBytes);
     this.#quietBelowWrites = writes + snapshots.roomWrites(this.#core, this.#atNewest);
     this.#quietUntil = Math.min(dueAt, snapshots.dueAt(this.#core, this.#core.streams.send.credit) ?? dueAt);
   }

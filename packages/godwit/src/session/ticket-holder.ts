@@ -87,14 +87,15 @@ export class TicketHolder {
       throw new ProtocolError(WireCode.Protocol, 'a ticket is longer than it said');
     if (incoming.bytes < incoming.total) return undefined;
     this.#incoming = undefined;
-    const whole = concatBytes(incoming.parts);
+    // Of one piece, as most are: what came is kept, and nothing copied.
+    const whole = incoming.parts.length === 1 ? piece.bytes : concatBytes(incoming.parts);
     this.#held = {
       epoch: piece.epoch,
       k: piece.k,
       input: piece.input,
       output: piece.output,
-      head: whole.slice(0, incoming.headBytes),
-      body: whole.slice(incoming.headBytes),
+      head: whole.subarray(0, incoming.headBytes),
+      body: whole.subarray(incoming.headBytes),
     };
     return this.#held;
   }

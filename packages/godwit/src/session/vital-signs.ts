@@ -13,6 +13,8 @@ const PROBE_ACTIVE_MS = 250;
 const REFRESH_ACTIVE_MS = 1000;
 /** A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. */
 const DOZE_AFTER_MS = 100;
+/** An answer comes in no more pieces than this; what goes on longer is a stream, which may break off in the middle. */
+const ANSWER_PIECES_MAX = 4;
 /** Looks in a row without a word from the server, before it counts as silent: one alone may come late, after a standstill. */
 const SILENT_LOOKS = 3;
 /** Weight of the newest sample in the smoothed round-trip time. RFC 6298 gives it less, and has many more of them. */
@@ -50,8 +52,8 @@ export class VitalSignsMonitor {
   #looksInSilence = 0;
   /** What other sessions learn of the present server too. */
   #pulse: ServerPulse = ServerPulses.alone();
-  /** The last byte that moved was input: whatever comes, or does not, is for this session's carrier to tell. */
-  #spokeLast = false;
+  /** Pieces of output since the session last spoke. One that has not spoken yet waits for nothing, either. */
+  #piecesHeard = 1;
 
   constructor(detectors: readonly Detector[], now: number) {
     this.#detectors = detectors;
@@ -99,7 +101,7 @@ export class VitalSignsMonitor {
    */
   active(now: number, speaks: boolean): boolean {
     this.#lastActiveAt = now;
-    this.#spokeLast = speaks;
+    this.#piecesHeard = speaks ? 0 : this.#piecesHeard + 1;
     const woke = this.#asleep || this.#dozing;
     this.#asleep = false;
     this.#dozing = false;
@@ -125,11 +127,13 @@ export class VitalSignsMonitor {
   }
 
   /**
-   * When the server was last heard of. To be asked for is a carrier on which it answered, and nothing is waited for, only
-   * when nobody hears of its server, or the session is asleep.
+   * When the server was last heard of. A carrier on which it has answered, so that nothing is waited for, is to be asked only
+   * when nobody hears of its server, or the session is asleep. One that waits for an answer, or for more of a stream, can tell
+   * by nothing but its own carrier.
    */
   get #heardAt(): number {
-    return this.#spokeLast ? this.#lastAliveAt : Math.max(this.#lastAliveAt, this.#pulse.heardAt);
+    const hasAnswer = this.#piecesHeard > 0 && this.#piecesHeard <= ANSWER_PIECES_MAX;
+    return hasAnswer ? Math.max(this.#lastAliveAt, this.#pulse.heardAt) : this.#lastAliveAt;
   }
 
   /** Another session has just measured the way to the same server. */

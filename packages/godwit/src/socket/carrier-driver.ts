@@ -99,6 +99,7 @@ export class CarrierDriver implements CarrierOwner {
   #nextCarrierId = 1;
   #draining = false;
   #scheduled = false;
+  #postponed = false;
   #stopped = false;
 
   constructor(core: Core, hooks: DriverHooks) {
@@ -205,6 +206,15 @@ export class CarrierDriver implements CarrierOwner {
     process.nextTick(flush, this);
   }
 
+  /**
+   * What leaves at the end of this tick waits for what was put off to a later one just now: the application is about to be
+   * asked for a state, whose ticket then goes out in the same write as the bytes it covers.
+   */
+  postpone(): void {
+    this.#postponed = true;
+    this.schedule();
+  }
+
   /** Sends what is ready now, from within the handling of an event: what a peer waits for goes before what takes long. */
   sendNow(): void {
     if (!this.#stopped) this.#transmit();
@@ -233,12 +243,19 @@ export class CarrierDriver implements CarrierOwner {
     try {
       this.#drain();
     } finally {
-      this.#scheduled = false;
-      this.#transmit();
-      // What left may have made room, and whoever waited for it writes in the next flush.
-      this.#drain();
-      this.deadline.set(this.#core.pollTimeout());
+      if (this.#postponed) {
+        this.#postponed = false;
+        process.nextTick(flush, this);
+      } else this.#finishFlush();
     }
+  }
+
+  #finishFlush(): void {
+    this.#scheduled = false;
+    this.#transmit();
+    // What left may have made room, and whoever waited for it writes in the next flush.
+    this.#drain();
+    this.deadline.set(this.#core.pollTimeout());
   }
 
   #transmit(): void {

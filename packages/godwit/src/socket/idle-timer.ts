@@ -9,6 +9,9 @@ const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 export class IdleTimer {
   readonly #socket: EventEmitter;
   #timer: NodeJS.Timeout | undefined;
+  /** What the timer was made for, in milliseconds. */
+  #timerMs = 0;
+  #isOn = false;
 
   constructor(socket: EventEmitter) {
     this.#socket = socket;
@@ -23,23 +26,35 @@ export class IdleTimer {
         'ERR_OUT_OF_RANGE',
         `The value of "msecs" is out of range. It must be a non-negative finite number. Received ${timeoutMs}`,
       );
-    this.stop();
-    if (timeoutMs > 0) {
-      const onIdle = (): void => void this.#socket.emit('timeout');
-      this.#timer = setTimeout(onIdle, Math.min(timeoutMs, TIMEOUT_MAX_MS)).unref();
-    }
+    if (timeoutMs === 0) this.#isOn = false;
+    else this.#begin(Math.min(timeoutMs, TIMEOUT_MAX_MS));
     if (listener === undefined) return;
     checkFunction(listener, 'callback');
     if (timeoutMs === 0) this.#socket.removeListener('timeout', listener);
     else this.#socket.once('timeout', listener);
   }
 
+  /** The timer there is may be used again: node:http turns it off with every request, and on again behind it. */
+  #begin(timeoutMs: number): void {
+    this.#isOn = true;
+    if (this.#timer !== undefined && this.#timerMs === timeoutMs) {
+      this.#timer.refresh();
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#timerMs = timeoutMs;
+    this.#timer = setTimeout(() => {
+      if (this.#isOn) this.#socket.emit('timeout');
+    }, timeoutMs).unref();
+  }
+
   /** Something was read or written. */
   refresh(): void {
-    this.#timer?.refresh();
+    if (this.#isOn) this.#timer?.refresh();
   }
 
   stop(): void {
+    this.#isOn = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -55,7 +55,29 @@ export class Outbound {
     this.pump();
   }
 
-  /** The Writable's `_write` and `_writev`. */
+  /** The Writable's `_write`. What the session takes as it is goes there at once: most writes are small, and alone. */
+  writeOne(chunk: Uint8Array, callback: WriteCallback): void {
+    const port = this.#port;
+    const bytes = chunk.byteLength;
+    if (
+      port === undefined ||
+      this.#held ||
+      this.#stopAt !== undefined ||
+      bytes > PIECE_BYTES ||
+      port.isFrozen ||
+      !port.wantsWrite ||
+      bytes > port.writeRoom
+    ) {
+      this.write([chunk], bytes, callback);
+      return;
+    }
+    port.write(chunk);
+    this.#fedBytes += bytes;
+    this.#completedBytes += bytes;
+    callback();
+  }
+
+  /** The Writable's `_writev`. */
   write(batch: readonly Uint8Array[], bytes: number, callback: WriteCallback): void {
     if (this.#abandonedWith !== undefined) {
       callback(this.#abandonedWith());

@@ -259,7 +259,7 @@ export class Socket extends TlsShaped {
 
   /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#send([chunk], chunk.byteLength, callback);
+    if (this.#canSend(callback)) this.#outbound.writeOne(chunk, callback);
   }
 
   /** @internal */
@@ -269,16 +269,16 @@ export class Socket extends TlsShaped {
       bytes += chunk.byteLength;
       return chunk;
     });
-    this.#send(batch, bytes, callback);
+    if (this.#canSend(callback)) this.#outbound.write(batch, bytes, callback);
   }
 
-  #send(batch: readonly Buffer[], bytes: number, callback: WriteCallback): void {
+  #canSend(callback: WriteCallback): boolean {
     if (this.#port === undefined && !this.connecting) {
       callback(argumentError(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
-      return;
+      return false;
     }
     this.#idleTimer.refresh();
-    this.#outbound.write(batch, bytes, callback);
+    return true;
   }
 
   /** @internal */

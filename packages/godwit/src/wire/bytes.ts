@@ -25,23 +25,27 @@ export class ByteReader {
     return this.#u16At(this.#take(2, 'u16'));
   }
   u32(): number {
-    return this.#u32At(this.#take(4, 'u32'));
+    return readU32(this.#bytes, this.#take(4, 'u32'));
   }
   u48(): number {
     const at = this.#take(6, 'u48');
-    return this.#u16At(at) * 2 ** 32 + this.#u32At(at + 2);
+    return this.#u16At(at) * 2 ** 32 + readU32(this.#bytes, at + 2);
   }
   /** 64 bits whose value must be a safe integer. */
   u64(): number {
-    const at = this.#take(8, 'u64');
-    const high = this.#u32At(at);
-    if (high >= 2 ** 21) throw new ProtocolError(WireCode.Protocol, 'a 64-bit number is above 2^53 − 1');
-    return high * 2 ** 32 + this.#u32At(at + 4);
+    const value = readU64(this.#bytes, this.#take(8, 'u64'));
+    if (!Number.isSafeInteger(value))
+      throw new ProtocolError(WireCode.Protocol, 'a 64-bit number is above 2^53 − 1');
+    return value;
   }
   /** A copy, so that the value outlives the buffer it came in. */
   bytes(length: number): Uint8Array {
     const at = this.#take(length, 'bytes');
     return copyBytes(this.#bytes, at, at + length);
+  }
+  /** All that is left: a view, since it is most of the buffer. */
+  rest(): Uint8Array {
+    return this.#bytes.subarray(this.#take(this.remaining, 'rest'));
   }
   text(length: number): string {
     const at = this.#take(length, 'text');
@@ -58,9 +62,6 @@ export class ByteReader {
     const at = this.#at;
     this.#at += length;
     return at;
-  }
-  #u32At(at: number): number {
-    return this.#byteAt(at) * 2 ** 24 + this.#byteAt(at + 1) * 2 ** 16 + this.#u16At(at + 2);
   }
   #u16At(at: number): number {
     return this.#byteAt(at) * 2 ** 8 + this.#byteAt(at + 1);
@@ -92,21 +93,20 @@ export class ByteWriter {
   }
   u32(value: number): void {
     check(value, 0xffffffff);
-    this.#put32(this.#room(4), value);
+    const at = this.#room(4);
+    writeU32(this.#bytes, at, value);
   }
   u48(value: number): void {
     check(value, 2 ** 48 - 1);
     const at = this.#room(6);
     const high = Math.floor(value / 2 ** 32);
     this.#put16(at, high);
-    this.#put32(at + 2, value - high * 2 ** 32);
+    writeU32(this.#bytes, at + 2, value - high * 2 ** 32);
   }
   u64(value: number): void {
     check(value, Number.MAX_SAFE_INTEGER);
     const at = this.#room(8);
-    const high = Math.floor(value / 2 ** 32);
-    this.#put32(at, high);
-    this.#put32(at + 4, value - high * 2 ** 32);
+    writeU64(this.#bytes, at, value);
   }
   bytes(value: Uint8Array): void {
     const at = this.#room(value.byteLength);
@@ -125,13 +125,6 @@ export class ByteWriter {
     this.#bytes[at] = value >>> 8;
     this.#bytes[at + 1] = value & 0xff;
   }
-  /** `>>>` takes all of the 32 bits. */
-  #put32(at: number, value: number): void {
-    this.#bytes[at] = value >>> 24;
-    this.#bytes[at + 1] = (value >>> 16) & 0xff;
-    this.#bytes[at + 2] = (value >>> 8) & 0xff;
-    this.#bytes[at + 3] = value & 0xff;
-  }
   /** Makes room for `length` bytes and answers where they go. It may replace the buffer, so it is called before that is named. */
   #room(length: number): number {
     const at = this.#at;
@@ -143,6 +136,31 @@ export class ByteWriter {
     this.#at += length;
     return at;
   }
+}
+
+/** Eight bytes, of a value that is a safe integer. */
+export function writeU64(into: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / 2 ** 32);
+  writeU32(into, at, high);
+  writeU32(into, at + 4, value - high * 2 ** 32);
+}
+
+/** `>>>` takes all of the 32 bits. */
+function writeU32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24;
+  into[at + 1] = (value >>> 16) & 0xff;
+  into[at + 2] = (value >>> 8) & 0xff;
+  into[at + 3] = value & 0xff;
+}
+
+/** Inverse of `writeU64`; what is no safe integer comes out as a number that is none either. */
+export function readU64(from: Uint8Array, at: number): number {
+  return readU32(from, at) * 2 ** 32 + readU32(from, at + 4);
+}
+
+function readU32(from: Uint8Array, at: number): number {
+  const high = (from[at] as number) * 2 ** 24 + (from[at + 1] as number) * 2 ** 16;
+  return high + (from[at + 2] as number) * 2 ** 8 + (from[at + 3] as number);
 }
 
 function check(value: number, max: number): void {
@@ -167,8 +185,19 @@ export function isAscii(text: string): boolean {
   return true;
 }
 
+/** Up to so many characters are encoded by hand, as long as they are ASCII: names and addresses, of which tickets have three. */
+const SHORT_TEXT = 64;
+
 export function encodeText(text: string): Uint8Array {
-  return encoder.encode(text);
+  const { length } = text;
+  if (length > SHORT_TEXT) return encoder.encode(text);
+  const encoded = new Uint8Array(length);
+  for (let at = 0; at < length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return encoder.encode(text);
+    encoded[at] = code;
+  }
+  return encoded;
 }
 
 /** Most of what becomes hexadecimal is ids of sessions: their digits share one array. */

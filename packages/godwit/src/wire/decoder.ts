@@ -1,4 +1,5 @@
 /** Bytes to frames (protocol.md §4). */
+import { readU64 } from './bytes.ts';
 import { ProtocolError, WireCode } from './codes.ts';
 import { DATA_TYPE, type FrameDefinition } from './definition.ts';
 import { frames, type Frame, type FrameName } from './frames.ts';
@@ -34,6 +35,10 @@ type Types = readonly (Known | undefined)[];
 
 const CARRIER_TYPES = indexTypes(frames);
 const PEER_TYPES = indexTypes(peerFrames);
+
+/** One comes with nearly every message, so it is decoded by hand. */
+const ACK = CARRIER_TYPES[frames.ack.type];
+const ACK_BYTES = 16;
 
 const EMPTY = new Uint8Array(0);
 
@@ -150,6 +155,11 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
         const payload = this.#takePayload();
         if (payload === undefined) return undefined;
         const { name, plan } = this.#known as Known;
+        if (this.#known === ACK && payload.byteLength === ACK_BYTES) {
+          const ack = { frame: name, payload, received: readU64(payload, 0), credit: readU64(payload, 8) };
+          if (Number.isSafeInteger(ack.received) && Number.isSafeInteger(ack.credit))
+            return ack as unknown as F;
+        }
         return decodeInto({ frame: name, payload }, plan, payload) as unknown as F;
       } else {
         const count = this.#available();
@@ -166,6 +176,15 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
 
   /** Takes what there is of a header; true when it was whole, and so allowed. */
   #takeHeader(): boolean {
+    const chunk = this.#chunk;
+    const at = this.#at;
+    if (this.#headerBytes === 0 && at + HEADER_BYTES <= chunk.byteLength) {
+      this.#at = at + HEADER_BYTES;
+      const length =
+        ((chunk[at + 1] as number) << 16) | ((chunk[at + 2] as number) << 8) | (chunk[at + 3] as number);
+      this.#begin(chunk[at] as number, length);
+      return true;
+    }
     while (this.#headerBytes < HEADER_BYTES) {
       if (this.#at === this.#chunk.byteLength && !this.#nextChunk()) return false;
       this.#header = this.#header * 256 + (this.#chunk[this.#at] as number);
@@ -176,13 +195,18 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
     const type = (this.#header - length) / 2 ** 24;
     this.#header = 0;
     this.#headerBytes = 0;
+    this.#begin(type, length);
+    return true;
+  }
+
+  /** A header is whole. */
+  #begin(type: number, length: number): void {
     this.#missing = length;
     this.#length = length;
     this.#frames += 1;
     this.#expects = this.#admit(type, length);
     // Nothing comes of an empty payload, except for a frame, which may have no bytes at all.
     if (length === 0 && this.#expects !== 'payload') this.#expects = 'header';
-    return true;
   }
 
   /** Says what to do with a payload, before any of it is kept. Throws `ProtocolError` when it must not come. */

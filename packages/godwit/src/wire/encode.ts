@@ -1,11 +1,14 @@
 /** Frames to bytes (protocol.md §4). */
-import { SMALL_COPY_BYTES, concatBytes, copyBytes } from './bytes.ts';
+import { SMALL_COPY_BYTES, concatBytes, copyBytes, writeU64 } from './bytes.ts';
 import type { ProtocolError } from './codes.ts';
 import { MAC_BYTES, type FrameDefinition } from './definition.ts';
 import { frames, type FrameName, type FrameValue } from './frames.ts';
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES } from './limits.ts';
 import { peerFrames, type PeerFrameName, type PeerFrameValue } from './peer-frames.ts';
 import { encodeBehind, encodeStruct, planOf } from './schema.ts';
+
+const U64_BYTES = 8;
+const ACK_BYTES = 2 * U64_BYTES;
 
 const EMPTY_HEADER = new Uint8Array(HEADER_BYTES);
 
@@ -29,6 +32,15 @@ export function encodePayload<N extends FrameName>(name: N, value: FrameValue<N>
 /** A whole frame around a payload. */
 export function framePayload(name: FrameName, payload: Uint8Array): Uint8Array {
   return frame(frames[name], payload);
+}
+
+/** An ACK: one leaves with nearly every message, so it is made by hand. */
+export function encodeAck({ received, credit }: FrameValue<'ack'>): Uint8Array {
+  const whole = new Uint8Array(HEADER_BYTES + ACK_BYTES);
+  writeHeader(whole, frames.ack.type, ACK_BYTES);
+  writeU64(whole, HEADER_BYTES, received);
+  writeU64(whole, HEADER_BYTES + U64_BYTES, credit);
+  return whole;
 }
 
 /** Header of a frame, e.g. of a DATA frame whose payload is sent without a copy. */

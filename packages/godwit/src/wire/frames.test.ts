@@ -16,6 +16,7 @@ import { DATA_TYPE, MAC_BYTES } from './definition.ts';
 import type { FrameDefinition } from './definition.ts';
 import {
   NO_MAC,
+  encodeAck,
   encodeFrame,
   encodeHeader,
   encodePayload,
@@ -107,6 +108,15 @@ describe('a frame comes back as it was sent, and is refused with a byte less or 
       );
     });
   }
+});
+
+test('an ACK that is made and decoded by hand is what its declaration says', () => {
+  for (const received of [0, 1, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER])
+    for (const credit of [0, 0x8000_0001, Number.MAX_SAFE_INTEGER]) {
+      assert.deepEqual(encodeAck({ received, credit }), encodeFrame('ack', { received, credit }));
+      const payload = encodePayload('ack', { received, credit });
+      assert.deepEqual(decodeOne('ack', framePayload('ack', payload)), decodePayload('ack', payload));
+    }
 });
 
 describe('a peer frame comes back as it was sent, and is refused with a byte less or more', () => {

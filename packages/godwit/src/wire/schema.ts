@@ -168,7 +168,7 @@ export function message(max: number): Field<string> {
   };
 }
 
-/** The rest of the payload, bounded by the limit of its frame. Only as the last field. */
+/** The rest of the payload, bounded by the limit of its frame. Only as the last field; decoded, it is a view of the payload. */
 export const rest: Field<Uint8Array> = {
   size: 'rest',
   minBytes: 0,
@@ -177,7 +177,7 @@ export const rest: Field<Uint8Array> = {
   write: (writer, value) => {
     writer.bytes(value);
   },
-  read: (reader) => reader.bytes(reader.remaining),
+  read: (reader) => reader.rest(),
 };
 
 /** 0 … max items behind their count (2 bytes). */
@@ -218,7 +218,8 @@ export function encodeBehind(
   plan: Plan,
   value: Readonly<Record<string, unknown>>,
 ): Uint8Array {
-  const writer = new ByteWriter(before.byteLength + plan.capacity);
+  const rest = plan.rest === undefined ? 0 : (value[plan.rest] as Uint8Array).byteLength;
+  const writer = new ByteWriter(before.byteLength + plan.capacity + rest);
   writer.bytes(before);
   writeFields(writer, plan, value);
   return writer.finish();
@@ -235,8 +236,10 @@ export function decodeStruct<S extends Fields>(fields: S, payload: Uint8Array): 
 export interface Plan {
   readonly names: readonly string[];
   readonly fields: readonly Field<unknown>[];
-  /** How large a buffer to begin with, in bytes: the very size where that is fixed. */
+  /** How large a buffer to begin with, in bytes: the very size where that is fixed, but for `rest`. */
   readonly capacity: number;
+  /** Name of the field that is the rest of the payload. */
+  readonly rest: string | undefined;
 }
 
 const plans = new WeakMap<Fields, Plan>();
@@ -245,11 +248,15 @@ export function planOf(fields: Fields): Plan {
   let plan = plans.get(fields);
   if (plan === undefined) {
     const minBytes = sumOf(fields, 'minBytes');
-    const capacity = sumOf(fields, 'maxBytes') === minBytes ? minBytes : minBytes + SPARE_BYTES;
+    const isFixed = Object.values(fields).every(
+      ({ shape, maxBytes, minBytes: min }) => shape.kind === 'rest' || maxBytes === min,
+    );
+    const capacity = isFixed ? minBytes : minBytes + SPARE_BYTES;
     plan = {
       names: Object.keys(fields),
       fields: Object.values(fields) as unknown as Plan['fields'],
       capacity,
+      rest: Object.keys(fields).find((name) => fields[name]?.shape.kind === 'rest'),
     };
     plans.set(fields, plan);
   }
