@@ -1,11 +1,12 @@
 /** bulkDown, bulkUp, small, snapshots: how fast one connection is. */
 import { compare, type Measurement } from '../harness/compare.ts';
-import type { Bench, Benchmark, Scale } from '../harness/bench.ts';
-import type { Rate, Window } from '../programs/rate-meter.ts';
+import type { Bench, Benchmark } from '../harness/bench.ts';
+import type { Rate } from '../programs/rate-meter.ts';
 import type { StreamClientConfig } from '../programs/stream-client.ts';
 import type { StreamServerConfig } from '../programs/stream-server.ts';
 import type { StreamChoices } from '../programs/stream.ts';
 import { cpuMsOf } from './cpu.ts';
+import { streamWindow } from './windows.ts';
 
 type Stream = StreamChoices &
   Pick<StreamServerConfig, 'direction' | 'snapshotBytes' | 'implementation' | 'tls'>;
@@ -49,11 +50,6 @@ function against(summary: string, choices: Omit<Stream, 'implementation'>): Benc
         over: 'net',
       }),
   };
-}
-
-/** When a stream is warm, and how long it is looked at. */
-export function streamWindow({ warmUpMs, measureMs, warmUpBytes }: Scale): Window {
-  return { warmUpMs, measureMs, warmUpAmount: warmUpBytes };
 }
 
 /** Fills one connection for a while. */

@@ -35,6 +35,8 @@ export interface Scale {
   readonly measureMs: number;
   /** A stream is warm when that many bytes have passed as well: V8 compiles by what was done, whoever is slower. */
   readonly warmUpBytes: number;
+  /** The same for connections and requests: so many, at the least. */
+  readonly warmUpUnits: number;
   /** Idle sessions, where a benchmark has many. */
   readonly sessions: number;
   /** Sessions that a server gets rid of. */
@@ -56,6 +58,7 @@ export const FULL: Scale = {
   warmUpMs: 1_000,
   measureMs: 1_200,
   warmUpBytes: 2 ** 30,
+  warmUpUnits: 10_000,
   sessions: 10_000,
   movingSessions: 2_000,
   standbySessions: 4_000,
@@ -71,13 +74,14 @@ export const QUICK: Scale = {
   warmUpMs: 300,
   measureMs: 300,
   warmUpBytes: 2 ** 27,
+  warmUpUnits: 200,
   sessions: 1_000,
   movingSessions: 400,
   standbySessions: 1_000,
   sideRounds: 1,
   migrations: 18,
-  kills: 12,
-  refusals: 300,
+  kills: 9,
+  refusals: 120,
 };
 
 export interface BenchOptions {

@@ -1,7 +1,8 @@
 /** peers: the same work by whatever else a program could use, and what that asks of the program. */
 import { measureCrashes } from '../figures/blackout.ts';
 import { Pool, type Moves } from '../figures/pool.ts';
-import { BULK_DOWN, measureStream, streamWindow } from '../figures/streams.ts';
+import { BULK_DOWN, measureStream } from '../figures/streams.ts';
+import { streamWindow } from '../figures/windows.ts';
 import { ping } from '../figures/tiny.ts';
 import type { Bench } from '../harness/bench.ts';
 import { interleave } from '../harness/interleave.ts';

@@ -1,0 +1,13 @@
+/** When what is measured is warm, and how long it is looked at. V8 compiles by what was done, whoever is slower. */
+import type { Scale } from '../harness/bench.ts';
+import type { Window } from '../programs/rate-meter.ts';
+
+/** Of a stream. */
+export function streamWindow({ warmUpMs, measureMs, warmUpBytes }: Scale): Window {
+  return { warmUpMs, measureMs, warmUpAmount: warmUpBytes };
+}
+
+/** Of connections or requests. */
+export function unitWindow({ warmUpMs, measureMs, warmUpUnits }: Scale): Window {
+  return { warmUpMs, measureMs, warmUpAmount: warmUpUnits };
+}
