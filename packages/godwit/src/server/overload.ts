@@ -143,10 +143,17 @@ export class Overload {
     if (this.#relief !== 'none') this.wake();
   }
 
+  /** Those that are being handed over come last: they leave by themselves, and could not be restored while they do. */
   #endLargest({ maxMemoryBytes }: ServerLoad): void {
-    for (const socket of largest(this.#host.sessions(), ENDS_AT_ONCE)) {
-      this.#host.end(socket);
-      if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
+    for (const leaving of [false, true]) {
+      for (const socket of largest(
+        this.#host.sessions(),
+        ENDS_AT_ONCE,
+        ({ isLeaving }) => isLeaving === leaving,
+      )) {
+        this.#host.end(socket);
+        if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
+      }
     }
   }
 }

@@ -183,6 +183,11 @@ export class ServerSocket extends Socket {
     return this.#session?.isEstablished ?? false;
   }
 
+  /** @internal Whether it is frozen, to be handed over. */
+  get isLeaving(): boolean {
+    return this.#session?.isFrozen ?? false;
+  }
+
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------
 
   /** As in net; from now on `exportState` needs `bytesConsumed`. */
