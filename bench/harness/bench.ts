@@ -79,8 +79,8 @@ export const QUICK: Scale = {
   movingSessions: 400,
   standbySessions: 1_000,
   sideRounds: 1,
-  migrations: 18,
-  kills: 9,
+  migrations: 12,
+  kills: 6,
   refusals: 120,
 };
 
