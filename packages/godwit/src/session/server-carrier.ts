@@ -192,6 +192,8 @@ export class ServerCarriers {
   }
 
   #dequeueFirst(carrier: ServerCarrier): void {
+    // Removed while it was asked: whoever stands first now has not been.
+    if (this.#dirty[this.#firstDirty] !== carrier) return;
     carrier.isDirty = false;
     this.#firstDirty += 1;
     if (this.#firstDirty < this.#dirty.length) return;
