@@ -52,36 +52,26 @@ test('a session that was answered asks for nothing while others hear of its serv
   assert.ok(pings.length >= 2, 'its own carrier is asked now and then');
 });
 
-test('a session that waits for an answer asks on its own carrier, whoever hears of its server', () => {
-  const pulses = new ServerPulses();
-  const other = attached(pulses, 0);
-  const heard = (now: number): void => {
-    other.alive(now);
-  };
-  const shared = attached(pulses, 0);
-  const alone = attached(undefined, 0);
-  for (const vitals of [shared, alone]) vitals.active(0, true);
-  const expected = pingsOf(alone, 100, 5000, heard);
-  assert.ok(expected.length > 3);
-  assert.deepEqual(pingsOf(shared, 100, 5000, heard), expected);
-});
-
-test('a session in the middle of a stream asks on its own carrier, which may die alone', () => {
-  const pulses = new ServerPulses();
-  const other = attached(pulses, 0);
-  const heard = (now: number): void => {
-    other.alive(now);
-  };
-  const shared = attached(pulses, 0);
-  const alone = attached(undefined, 0);
-  for (const vitals of [shared, alone]) {
-    vitals.active(0, true);
-    for (let piece = 0; piece < 10; piece += 1) vitals.active(0, false);
-  }
-  const expected = pingsOf(alone, 100, 5000, heard);
-  assert.ok(expected.length > 3);
-  assert.deepEqual(pingsOf(shared, 100, 5000, heard), expected);
-});
+for (const [what, pieces] of [
+  ['that waits for an answer', 0],
+  ['in the middle of a stream', 10],
+] as const)
+  test(`a session ${what} asks on its own carrier, whoever hears of its server`, () => {
+    const pulses = new ServerPulses();
+    const other = attached(pulses, 0);
+    const heard = (now: number): void => {
+      other.alive(now);
+    };
+    const shared = attached(pulses, 0);
+    const alone = attached(undefined, 0);
+    for (const vitals of [shared, alone]) {
+      vitals.active(0, true);
+      for (let piece = 0; piece < pieces; piece += 1) vitals.active(0, false);
+    }
+    const expected = pingsOf(alone, 100, 5000, heard);
+    assert.ok(expected.length > 3);
+    assert.deepEqual(pingsOf(shared, 100, 5000, heard), expected);
+  });
 
 test('a session takes the round trip that another has just measured to the same server, and no other one', () => {
   const pulses = new ServerPulses();
