@@ -4,6 +4,7 @@
  */
 import type { OnReadOpts } from 'node:net';
 import { keepFreedMemory } from './freed-memory.ts';
+import { youngBuffers } from './young-buffers.ts';
 
 /**
  * The shared memory, in bytes. What is in it is used up before the next socket reads, so there is one for all: large, so that
@@ -70,6 +71,7 @@ export class Lender {
     const left = this.#room?.subarray(length);
     if (left !== undefined && left.byteLength >= MIN_ROOM_BYTES) return left;
     keepFreedMemory();
+    youngBuffers.took(SLAB_BYTES);
     return Buffer.allocUnsafeSlow(SLAB_BYTES);
   }
 

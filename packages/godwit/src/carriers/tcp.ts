@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { unixPathOf } from './address.ts';
 import { keepFreedMemory } from './freed-memory.ts';
 import { Lender } from './lender.ts';
+import { youngBuffers } from './young-buffers.ts';
 import type { TLSSocket } from 'node:tls';
 import {
   ENDED_BY_PEER,
@@ -180,7 +181,10 @@ export class SocketCarrier implements Carrier {
 
   /** @internal Bytes that came. */
   take(chunk: Uint8Array): void {
-    if (chunk.byteLength >= BULK_CHUNK_BYTES) keepFreedMemory();
+    if (this.#lender === undefined) {
+      if (chunk.byteLength >= BULK_CHUNK_BYTES) keepFreedMemory();
+      youngBuffers.took(chunk.byteLength);
+    }
     if (this.#closed === undefined) this.#handlers?.onData(chunk);
   }
 
