@@ -9,6 +9,7 @@ import {
   WireCode,
   type FrameValue,
 } from '../../packages/godwit/src/wire/index.ts';
+import { DEFAULT_SERVER_LIMITS } from '../../packages/godwit/src/session/limits.ts';
 import { assertNoLeaks } from '../world/leaks.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { Scenario } from '../world/scenario.ts';
@@ -184,7 +185,8 @@ const attacks: readonly Attack[] = [
     code: WireCode.LimitExceeded,
     within: true,
     run: (peer) => {
-      for (let i = 0; i < 40; i += 1) peer.data(new Uint8Array(60_000));
+      for (let sent = 0; sent < 3 * DEFAULT_SERVER_LIMITS.receiveWindowBytes; sent += 60_000)
+        peer.data(new Uint8Array(60_000));
     },
   },
   {

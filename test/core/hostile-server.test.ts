@@ -1,6 +1,7 @@
 /** A server that breaks the rules: the client ends that session with the right code, or leaves that carrier. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DEFAULT_CLIENT_LIMITS } from '../../packages/godwit/src/session/limits.ts';
 import { Delivery, NONCE_BYTES, WireCode, type FrameValue } from '../../packages/godwit/src/wire/index.ts';
 import { RawServer } from '../world/raw-peers.ts';
 import type { VirtualClient } from '../world/virtual-client.ts';
@@ -47,7 +48,8 @@ const attacks: readonly Attack[] = [
     code: 'ERR_GODWIT_LIMIT_EXCEEDED',
     run: ({ peer, client }) => {
       client.autoRead = false;
-      for (let i = 0; i < 20; i += 1) peer.data(new Uint8Array(60_000));
+      for (let sent = 0; sent < 1.1 * DEFAULT_CLIENT_LIMITS.receiveWindowBytes; sent += 60_000)
+        peer.data(new Uint8Array(60_000));
     },
   },
   {

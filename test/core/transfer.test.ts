@@ -23,7 +23,7 @@ for (const delivery of [Delivery.Replay, Delivery.Commit]) {
   test(`a file download survives the death of its server (delivery ${delivery})`, () => {
     const world = new World();
     const app = fileApp({
-      length: 4_000_000,
+      length: 8_000_000,
       seed: 3,
       exports: 'pulled',
       ...(delivery === Delivery.Commit && { commitEvery: 65536 }),
@@ -31,7 +31,7 @@ for (const delivery of [Delivery.Replay, Delivery.Commit]) {
     world.addServers(['a', 'b', 'c'], { delivery, app });
     const client = world.connect({ servers: ['a', 'b', 'c'] });
     let kills = 0;
-    for (const at of [500_000, 1_500_000, 2_500_000]) {
+    for (const at of [500_000, 2_500_000, 4_500_000]) {
       world.until(() => client.receivedBytes >= at);
       const victim = world.serving(client);
       victim.kill();
@@ -42,7 +42,7 @@ for (const delivery of [Delivery.Replay, Delivery.Commit]) {
     world.until(() => client.closed !== undefined);
     assert.equal(client.closed?.failure, undefined);
     assert.equal(client.migrations.length, kills);
-    assert.deepEqual(client.received, pattern(4_000_000, 3));
+    assert.deepEqual(client.received, pattern(8_000_000, 3));
   });
 
   test(`a planned migration takes the last snapshot from the origin (delivery ${delivery})`, () => {

@@ -23,6 +23,13 @@ const BULK_READ_BYTES = 8 * 1024;
 /** Memory that bulk reads are given, in bytes: one after the other, until less than `MIN_ROOM_BYTES` is left. */
 const SLAB_BYTES = 128 * 1024;
 const MIN_ROOM_BYTES = 16 * 1024;
+/**
+ * Largest record of TLS, in bytes (RFC 8446, §5.1). node decrypts all that came and tells of each record by itself: behind a full
+ * one more follows at once.
+ */
+const FULL_RECORD_BYTES = 16 * 1024;
+/** Full records are passed on together, until there is as much as this, in bytes: what a read of TCP brings. */
+const GATHERED_BYTES = 64 * 1024;
 /** So many small reads in a row end a bulk stream. Fewer are what is left of a large write when the rest of it was read. */
 const MAX_SMALL_READS = 4;
 
@@ -36,12 +43,18 @@ export class Lender {
   #room: Uint8Array | undefined;
   #smallReads = 0;
   #isLending = true;
+  /** Full records that were not passed on yet, one behind the other; no longer than this turn of the event loop. */
+  #gathered: Uint8Array | undefined;
+  #willPass = false;
 
-  constructor() {
+  /** `gathers` full records of TLS. */
+  constructor({ gathers = false } = {}) {
     const shared = (readBuffer ??= Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
     this.onread = {
       buffer: () => this.#room ?? shared,
       callback: (length, buffer) => {
+        if (gathers && this.#gather(length)) return true;
+        this.flush();
         this.#isLending = this.#room === undefined || length < BULK_READ_BYTES;
         this.#room = this.#roomAfter(length);
         this.#take(buffer.subarray(0, length));
@@ -58,7 +71,37 @@ export class Lender {
   /** Bytes go there from now on; a chunk that is lent is valid until `take` returns. */
   lendTo(borrower: Borrower): void {
     this.#borrower = borrower;
-    if (this.#early !== undefined) process.nextTick(() => this.#passOn());
+    if (this.#early !== undefined) process.nextTick(() => this.#passOnEarly());
+  }
+
+  /** Passes on what was read and kept back; to be called before what comes behind it is told: the end, say. */
+  flush(): void {
+    const gathered = this.#gathered;
+    if (gathered === undefined) return;
+    this.#gathered = undefined;
+    this.#isLending = false;
+    this.#take(gathered);
+  }
+
+  /** Whether the read is a full record, which is kept back if more may follow. */
+  #gather(length: number): boolean {
+    const room = this.#room;
+    if (room === undefined || length !== FULL_RECORD_BYTES || this.#borrower === undefined) return false;
+    const before = this.#gathered?.byteLength ?? 0;
+    this.#gathered = new Uint8Array(room.buffer, room.byteOffset - before, before + length);
+    this.#room = this.#roomAfter(length);
+    if (before + length >= GATHERED_BYTES || this.#room?.buffer !== room.buffer) this.flush();
+    else if (!this.#willPass) {
+      this.#willPass = true;
+      setImmediate(passOn, this);
+    }
+    return true;
+  }
+
+  /** @internal */
+  passOn(): void {
+    this.#willPass = false;
+    this.flush();
   }
 
   /** Memory for the next read, if that is likely to be large. A small one only borrows it. */
@@ -80,10 +123,14 @@ export class Lender {
     else (this.#early ??= []).push(new Uint8Array(chunk));
   }
 
-  #passOn(): void {
+  #passOnEarly(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
     this.#isLending = false;
     for (const chunk of early) this.#borrower?.take(chunk);
   }
+}
+
+function passOn(lender: Lender): void {
+  lender.passOn();
 }

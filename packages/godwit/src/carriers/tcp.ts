@@ -195,11 +195,13 @@ export class SocketCarrier implements Carrier {
 
   /** @internal The socket is about to close. */
   failed(error: Error): void {
+    this.#lender?.flush();
     this.#closed ??= closedBy(error);
   }
 
   /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. @internal */
   endedByPeer(): void {
+    this.#lender?.flush();
     if (this.#closed !== undefined || this.#handlers?.onEnd?.() === true) return;
     this.#closed = ENDED_BY_PEER;
     this.#finish();
@@ -208,6 +210,7 @@ export class SocketCarrier implements Carrier {
 
   /** @internal The socket is closed. */
   socketClosed(): void {
+    this.#lender?.flush();
     this.#report(ENDED_BY_PEER);
   }
 

@@ -67,7 +67,7 @@ export class TlsTransport implements Transport {
     const { client = {} } = this.#options;
     const servername = client.servername ?? (isIP(address.host) === 0 ? address.host : '');
     const session = client.session ?? this.#sessions.get(servername);
-    const lender = new Lender();
+    const lender = new Lender({ gathers: true });
     let socket: tls.TLSSocket;
     try {
       socket = tls.connect({

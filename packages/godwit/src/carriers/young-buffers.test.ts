@@ -53,18 +53,18 @@ test('where collecting is dear it is given up, tried again now and then, and tak
   world.costMs = 20;
   world.took(1024);
   const seldom = world.took(1024);
-  assert.ok(seldom >= 1 && seldom <= 8, `${seldom} while it is dear`);
+  assert.ok(seldom >= 8 && seldom <= 32, `${seldom} while it is dear`);
   world.costMs = 0.1;
-  world.took(16 * 1024);
+  world.took(128);
   const often = world.took(1024);
   assert.ok(often > 1024 / 16, `${often} when it is cheap again`);
 });
 
-test('one collection that took long changes nothing', () => {
+test('a few collections that took long change nothing', () => {
   const world = new World();
   world.took(1024);
   world.costMs = 12;
-  world.took(6);
+  world.took(24);
   world.costMs = 0.1;
   assert.ok(world.took(1024) > 1024 / 16);
 });

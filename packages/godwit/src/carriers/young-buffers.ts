@@ -14,12 +14,12 @@ const MIB = 1024 * 1024;
  * collection found free is freed by another thread, in its own time.
  */
 const DISTANCE_BYTES = 6 * MIB;
-/** What collecting may cost, in milliseconds: what V8 saves by it. An application with a large young generation may have more. */
-const MAX_COST_MS = 2;
-/** Memory until it is tried again where it cost more, in bytes: V8 has marked the heap first. */
-const LONG_DISTANCE_BYTES = 256 * MIB;
-/** What the newest collection counts for in the cost: single ones take long where the processor was busy with others. */
-const NEWEST_WEIGHT = 1 / 8;
+/** What collecting may cost, in milliseconds: about what V8 saves by it. An application with a large young generation may have more. */
+const MAX_COST_MS = 3;
+/** So many in a row that cost more are enough. Fewer say nothing: a collection also takes long where others have the processor. */
+const MAX_DEAR = 8;
+/** Memory until it is tried again after that, in bytes: V8 has marked the heap first. */
+const LONG_DISTANCE_BYTES = 64 * MIB;
 
 /** Collects the young generation. */
 type Collect = () => void;
@@ -47,8 +47,8 @@ export class YoungBuffers {
   #isSought = false;
   #taken = 0;
   #distance = DISTANCE_BYTES;
-  /** Moving average, in milliseconds. */
-  #costMs = 0;
+  /** Collections in a row that cost too much. */
+  #dear = 0;
 
   /** `now` in milliseconds. */
   constructor(collect: () => Collect | undefined, now: () => number) {
@@ -71,8 +71,8 @@ export class YoungBuffers {
     if (this.#collect === undefined) return;
     const beganAt = this.#now();
     this.#collect();
-    this.#costMs += (this.#now() - beganAt - this.#costMs) * NEWEST_WEIGHT;
-    this.#distance = this.#costMs > MAX_COST_MS ? LONG_DISTANCE_BYTES : DISTANCE_BYTES;
+    this.#dear = this.#now() - beganAt > MAX_COST_MS ? this.#dear + 1 : 0;
+    this.#distance = this.#dear < MAX_DEAR ? DISTANCE_BYTES : LONG_DISTANCE_BYTES;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Limits and timers of both cores (protocol.md §12, §13): each has a name, a unit, a default and a cost. */
 
 export interface ClientLimits {
-  /** Output the server may send ahead of the application, staged output included, in bytes. Default 1 MiB; 64 KiB … 64 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
+  /** Output the server may send ahead of the application, staged output included, in bytes. Default 2 MiB; 64 KiB … 64 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
   readonly receiveWindowBytes: number;
   /** Input kept until a ticket covers it, in bytes. Default 4 MiB; 64 KiB … 256 MiB. Memory: as much a session at the most. */
   readonly retainLimitBytes: number;
@@ -18,7 +18,7 @@ export interface ClientLimits {
 }
 
 export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
-  receiveWindowBytes: 1024 * 1024,
+  receiveWindowBytes: 2 * 1024 * 1024,
   retainLimitBytes: 4 * 1024 * 1024,
   sendBufferBytes: 256 * 1024,
   maxBodyBytes: 1024 * 1024,
@@ -76,11 +76,11 @@ export const DEFAULT_CLIENT_TIMERS: ClientTimers = {
 };
 
 export interface ServerLimits {
-  /** Input the client may send ahead of the application, in bytes. Default 1 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
+  /** Input the client may send ahead of the application, in bytes. Default 2 MiB. Memory: as much a session; where the other side sends it in crumbs, up to twice that and 512 KiB. */
   readonly receiveWindowBytes: number;
-  /** Output kept until acknowledged before `write()` answers false, in bytes. Default 1 MiB. Memory: as much a session, plus what the application writes regardless. */
+  /** Output kept until acknowledged before `write()` answers false, in bytes. Default 2 MiB. Memory: as much a session, plus what the application writes regardless. */
   readonly outputTailBytes: number;
-  /** Input kept since the newest snapshot, in bytes; 0 keeps none. Default 1 MiB. Memory: as much a session at the most. */
+  /** Input kept since the newest snapshot, in bytes; 0 keeps none. Default 2 MiB. Memory: as much a session at the most. */
   readonly inputLogBytes: number;
   /** Largest state an application may export, in bytes. Default 1 MiB − 64. */
   readonly maxStateBytes: number;
@@ -124,9 +124,9 @@ export interface ServerLimits {
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
-  receiveWindowBytes: 1024 * 1024,
-  outputTailBytes: 1024 * 1024,
-  inputLogBytes: 1024 * 1024,
+  receiveWindowBytes: 2 * 1024 * 1024,
+  outputTailBytes: 2 * 1024 * 1024,
+  inputLogBytes: 2 * 1024 * 1024,
   maxStateBytes: 1024 * 1024 - 64,
   maxUnauthenticatedCarriers: 4096,
   maxSessions: 100_000,

@@ -6,7 +6,7 @@
 import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
 
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
-const MAX_ACK_INTERVAL_BYTES = 256 * 1024;
+const MAX_ACK_INTERVAL_BYTES = 512 * 1024;
 
 /** So many chunks are held as they came, however small. Memory cost: as many of the carrier's chunks, of 128 KiB each. */
 const CHUNKS_AS_THEY_CAME = 4;

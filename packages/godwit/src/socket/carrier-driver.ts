@@ -34,7 +34,7 @@ export interface DriverHooks {
  * From so many unsent bytes on a write goes out at once, in bytes: later they would have left the processor's cache, and
  * sooner the peer would be woken for less.
  */
-const SEND_NOW_BYTES = 256 * 1024;
+const SEND_NOW_BYTES = 512 * 1024;
 
 /** Largest piece of data that the application gets at once, in bytes: that of net. */
 const PIECE_BYTES = 64 * 1024;
