@@ -5,7 +5,7 @@ export interface ClientLimits {
   readonly receiveWindowBytes: number;
   /** Input kept until a ticket covers it, in bytes. Default 4 MiB; 64 KiB … 256 MiB. Memory: as much a session at the most. */
   readonly retainLimitBytes: number;
-  /** Written but unsent input before `write()` answers false, in bytes. Default 256 KiB. */
+  /** Written but unsent input before `write()` answers false, in bytes. Default 1 MiB. */
   readonly sendBufferBytes: number;
   /** Largest ticket body taken from a server, in bytes. Default 1 MiB. Memory: two bodies (the whole one and the one that comes). */
   readonly maxBodyBytes: number;
@@ -20,7 +20,7 @@ export interface ClientLimits {
 export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   receiveWindowBytes: 2 * 1024 * 1024,
   retainLimitBytes: 4 * 1024 * 1024,
-  sendBufferBytes: 256 * 1024,
+  sendBufferBytes: 1024 * 1024,
   maxBodyBytes: 1024 * 1024,
   digestWindowBytes: 4 * 1024 * 1024,
   maxServers: 32,
