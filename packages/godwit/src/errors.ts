@@ -2,6 +2,7 @@
 import os from 'node:os';
 import type { Failure } from './session/client-events.ts';
 
+import { withoutStack } from './wire/without-stack.ts';
 /** What each code means. The codes are stable: programs may compare them. */
 export const ERROR_CODES = {
   ERR_GODWIT_INTERNAL: 'A bug in this library; it ended the one session it concerned.',
@@ -111,13 +112,7 @@ export class GodwitError extends Error {
    * the text of a stack together for each error that a stream is destroyed with.
    */
   static withoutStack(code: string, message: string): GodwitError {
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 0;
-    try {
-      return new GodwitError(code, message);
-    } finally {
-      Error.stackTraceLimit = stackTraceLimit;
-    }
+    return withoutStack(() => new GodwitError(code, message));
   }
 }
 

@@ -92,13 +92,19 @@ export function errorCodeOf(code: number): string {
   return (ERROR_CODE as Readonly<Record<number, string>>)[code] ?? 'ERR_GODWIT_PROTOCOL';
 }
 
-/** A peer's fault: ends that session (or that unfinished attach) alone, with a code both sides see (protocol.md §11). */
+/**
+ * A peer's fault: ends that session (or that unfinished attach) alone, with a code both sides see (protocol.md §11). It has no
+ * stack: that would tell of our own code, and would be most of what it costs to refuse somebody.
+ */
 export class ProtocolError extends Error {
   readonly wireCode: WireCode;
   /** Whether another server may succeed where this one refused. */
   readonly tryElsewhere: boolean;
   constructor(wireCode: WireCode, message: string, tryElsewhere = false) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.name = 'ProtocolError';
     this.wireCode = wireCode;
     this.tryElsewhere = tryElsewhere;

@@ -22,3 +22,4 @@ export * from './preface.ts';
 export { decodeStruct, encodeStruct, type FieldValue, type StructValue } from './schema.ts';
 export * as schema from './schema.ts';
 export * from './values.ts';
+export { withoutStack } from './without-stack.ts';
