@@ -225,7 +225,7 @@ function writer(socket: ServerSocket): void {
 
 test('a server that has more in memory than it may ends the sessions that hold most, with a code at both ends, and no others', async () => {
   await using cluster = await startCluster(1, writer, {
-    limits: { maxMemoryBytes: 8 * MIB },
+    limits: { maxMemoryBytes: 16 * MIB },
     overload: overloadPolicy({ shedAt: 1, refuseAt: 1 }),
   });
   const [server] = cluster.servers;
@@ -241,7 +241,7 @@ test('a server that has more in memory than it may ends the sessions that hold m
   const large = await pinMemory(cluster, 12, 5 * MIB, (code) => codes.push(code));
   while (codes.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
   // What is left grows on, up to what a session may hold, and may be too much once more.
-  const isBelow = (): boolean => (server?.stats.memoryBytes ?? Infinity) < 8 * MIB;
+  const isBelow = (): boolean => (server?.stats.memoryBytes ?? Infinity) < 16 * MIB;
   while (!isBelow() || server?.stats.relief === 'end')
     await new Promise((resolve) => setTimeout(resolve, 10));
   while (atServer.length < codes.length) await new Promise((resolve) => setTimeout(resolve, 10));
