@@ -1,8 +1,8 @@
 /** The one class of errors that applications see, and every code it may have. */
 import os from 'node:os';
 import type { Failure } from './session/client-events.ts';
-
 import { withoutStack } from './wire/without-stack.ts';
+
 /** What each code means. The codes are stable: programs may compare them. */
 export const ERROR_CODES = {
   ERR_GODWIT_INTERNAL: 'A bug in this library; it ended the one session it concerned.',

@@ -444,6 +444,30 @@ describe('the TCP transport', () => {
     assert.equal(one.carrier.lendsChunks, true);
   });
 
+  test('tells of the end behind the last full records of TLS, which are passed on together', async (t) => {
+    const world = await createWorld(t, new TlsTransport({ client: { ca: authority.ca }, server: identity }));
+    const [client, server] = await world.pair();
+    let bytes = 0;
+    let isClosed = false;
+    client.carrier.start({
+      onData: (chunk) => {
+        bytes += chunk.byteLength;
+      },
+      onDrain: () => undefined,
+      onClose: () => {
+        isClosed = true;
+        client.events.emit('change');
+      },
+    });
+    server.start();
+    // The first is not foreseen, and four at a time are passed on: some are left when the end comes.
+    const sent = 24 * 16 * 1024;
+    server.carrier.write([new Uint8Array(sent)]);
+    server.carrier.end();
+    await client.until(() => isClosed);
+    assert.equal(bytes, sent);
+  });
+
   test('hands the raw stream out, with the bytes already read at its front', async (t) => {
     const world = await createWorld(t, new TcpTransport());
     const [client, server] = await world.pair();

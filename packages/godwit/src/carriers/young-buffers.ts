@@ -29,13 +29,15 @@ type Collect = () => void;
  * again in the same breath: nobody else sees anything of it. Undefined where that is not to be had.
  */
 function findCollect(): Collect | undefined {
+  const wasSet = typeof (globalThis as { gc?: unknown }).gc === 'function';
   try {
     setFlagsFromString('--expose-gc');
     const gc = runInNewContext('gc') as (options: { type: 'minor' }) => void;
-    if (typeof (globalThis as { gc?: unknown }).gc !== 'function') setFlagsFromString('--no-expose-gc');
     return () => gc({ type: 'minor' });
   } catch {
     return undefined;
+  } finally {
+    if (!wasSet) setFlagsFromString('--no-expose-gc');
   }
 }
 

@@ -14,7 +14,7 @@ interface Held {
 /** What ends where memory is over its limit, in that order. */
 function endedOf(sessions: readonly Held[]): readonly Held[] {
   const ended: Held[] = [];
-  const policy = { measuresEventLoop: false, judge: () => 'end' } as unknown as OverloadPolicy;
+  const policy: OverloadPolicy = { measuresEventLoop: false, judge: () => 'end' };
   const overload = new Overload(policy, {
     load: () => ({
       sessions: sessions.length - ended.length,

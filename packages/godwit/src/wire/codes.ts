@@ -94,13 +94,14 @@ export function errorCodeOf(code: number): string {
 
 /**
  * A peer's fault: ends that session (or that unfinished attach) alone, with a code both sides see (protocol.md §11). It has no
- * stack: that would tell of our own code, and would be most of what it costs to refuse somebody.
+ * stack: that would tell of our own code, and cost whoever must refuse somebody tens of microseconds.
  */
 export class ProtocolError extends Error {
   readonly wireCode: WireCode;
   /** Whether another server may succeed where this one refused. */
   readonly tryElsewhere: boolean;
   constructor(wireCode: WireCode, message: string, tryElsewhere = false) {
+    // As `withoutStack` does it, within which there may be no call of `super`.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super(message);
