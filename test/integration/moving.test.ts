@@ -244,6 +244,21 @@ describe('a session that moves under load', () => {
     assert.notEqual(late.currentServer?.name, 's0');
     for (const client of [...clients, late]) client.destroy();
   });
+
+  test('asks the next server soon where one of them is gone', async () => {
+    await using cluster = await startCluster(3, amplify);
+    const clients = await Promise.all(Array.from({ length: 4 }, () => open(cluster.addresses.slice(0, 1))));
+    const [draining, gone] = cluster.servers;
+    assert.ok(draining !== undefined && gone !== undefined);
+    gone.close();
+    gone.closeAllConnections();
+    const startedAt = performance.now();
+    assert.equal(await draining.drain(), 4);
+    const tookMs = performance.now() - startedAt;
+    assert.ok(tookMs < 10_000, `${tookMs} ms`);
+    for (const client of clients) assert.equal(client.currentServer?.name, 's2');
+    for (const client of clients) client.destroy();
+  });
 });
 
 describe('exporting a state', () => {

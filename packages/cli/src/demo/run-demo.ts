@@ -211,16 +211,11 @@ class DemoRun {
     this.#settled = true;
   }
 
-  /**
-   * One at a time, and only while another server is there to take over; for a drain, all of them: a server asks its members in
-   * turn, and learns only after 15 s that one is not there.
-   */
+  /** One at a time, and only while another server is there to take over. */
   #pullTriggers(): void {
     const next = this.#triggers[0];
     if (next === undefined || !this.#settled || this.#down < next.atByte) return;
-    const others = this.#pool.servers.filter(({ name }) => name !== this.#server);
-    const ready = others.filter(({ state }) => state === 'ready').length;
-    if (ready < (next.kind === 'drain' ? others.length : 1)) return;
+    if (!this.#pool.servers.some(({ name, state }) => name !== this.#server && state === 'ready')) return;
     this.#triggers.shift();
     this.#settled = false;
     if (next.kind === 'kill') this.#kill();

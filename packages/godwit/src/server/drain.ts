@@ -12,6 +12,11 @@ const AT_ONCE = 64;
 const ATTEMPTS_MAX = 5;
 /** Between two attempts of a session, in milliseconds. */
 const RETRY_MS = 200;
+/**
+ * When a session that is still here is asked to go to the next server, in milliseconds: its client says nothing of a server that
+ * it could not reach. A move that takes longer, and comes to its end behind that, counts all the same.
+ */
+const ATTEMPT_MS = 2_000;
 
 /** Options of `Server#drain`. */
 export interface DrainOptions {
@@ -31,7 +36,12 @@ export async function drain(
   let moved = 0;
   let next = 0;
   // One after the other, so that load spreads, and a session that was refused by one goes to another.
-  const choose = (): ServerInput | undefined => options.to ?? members[next++ % Math.max(members.length, 1)];
+  const inTurn = (): string | undefined => members[next++ % Math.max(members.length, 1)];
+  const choose = (failed: ServerInput | undefined): ServerInput | undefined => {
+    if (options.to !== undefined) return options.to;
+    const member = inTurn();
+    return member === failed ? inTurn() : member;
+  };
   const work = async (): Promise<void> => {
     for (let socket = queue.shift(); socket !== undefined; socket = queue.shift()) {
       if (await moveAway(socket, choose, timeout)) moved += 1;
@@ -43,23 +53,33 @@ export async function drain(
 
 async function moveAway(
   socket: ServerSocket,
-  choose: () => ServerInput | undefined,
+  choose: (failed: ServerInput | undefined) => ServerInput | undefined,
   timeout: AbortSignal,
 ): Promise<boolean> {
+  let hasMoved = false;
+  let to: ServerInput | undefined;
   for (let attempt = 0; attempt < ATTEMPTS_MAX && !timeout.aborted; attempt += 1) {
-    if (socket.destroyed) return false;
-    const to = choose();
+    if (hasMoved || socket.destroyed) return hasMoved;
+    to = choose(to);
+    const move = socket.migrate(to === undefined ? {} : { to }).then(
+      () => {
+        hasMoved = true;
+      },
+      (error: unknown) => {
+        hasMoved ||= (error as GodwitError).code === 'ERR_GODWIT_MOVED'; // elsewhere, but away
+        if (!hasMoved) throw error;
+      },
+    );
     try {
-      await abortable(socket.migrate(to === undefined ? {} : { to }), timeout);
+      await abortable(move, AbortSignal.any([timeout, AbortSignal.timeout(ATTEMPT_MS)]));
       return true;
-    } catch (error) {
-      if ((error as GodwitError).code === 'ERR_GODWIT_MOVED') return true; // elsewhere, but away
+    } catch {
       await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref()), timeout).catch(
         () => undefined,
       );
     }
   }
-  return false;
+  return hasMoved;
 }
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
