@@ -5,8 +5,8 @@
 import { DATA_TYPE, encodeFrame, encodeHeader, type Offset } from '../wire/index.ts';
 import { SlabQueue } from './slab-queue.ts';
 
-/** Largest DATA frame we send, in bytes: other frames wait for at most this much. */
-const MAX_FRAME_BYTES = 256 * 1024;
+/** Largest DATA frame we send, in bytes: other frames wait for at most this much. Smaller ones would be written one by one. */
+const MAX_FRAME_BYTES = 512 * 1024;
 
 export class SendBuffer {
   readonly #queue: SlabQueue;
