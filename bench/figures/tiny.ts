@@ -5,6 +5,7 @@ import type { Implementation, ServerChoices } from '../programs/implementation.t
 import type { PingClientConfig } from '../programs/ping-client.ts';
 import type { Pings } from '../programs/pings.ts';
 import { cpuMsOf } from './cpu.ts';
+import { pingWindow } from './windows.ts';
 
 const PING_BYTES = 64;
 
@@ -32,6 +33,6 @@ export async function ping(bench: Bench, implementation: Implementation): Promis
         }) satisfies PingClientConfig,
     },
   });
-  const { medianUs, total } = await client.call<Pings>('measure', bench.scale);
+  const { medianUs, total } = await client.call<Pings>('measure', pingWindow(bench.scale));
   return { value: medianUs, cpuUs: ((await cpuMsOf(server, client)) * 1000) / total };
 }

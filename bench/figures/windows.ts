@@ -11,3 +11,11 @@ export function streamWindow({ warmUpMs, measureMs, warmUpBytes }: Scale): Windo
 export function unitWindow({ warmUpMs, measureMs, warmUpUnits }: Scale): Window {
   return { warmUpMs, measureMs, warmUpAmount: warmUpUnits };
 }
+
+/** So many round trips: as many as a server needs that rehearses while its first clients are there. */
+const WARM_UP_PINGS = 10_000;
+
+/** Of round trips. */
+export function pingWindow({ warmUpMs, measureMs }: Scale): Window {
+  return { warmUpMs, measureMs, warmUpAmount: WARM_UP_PINGS };
+}

@@ -81,7 +81,7 @@ export const QUICK: Scale = {
   sideRounds: 1,
   migrations: 12,
   kills: 6,
-  refusals: 120,
+  refusals: 200,
 };
 
 export interface BenchOptions {

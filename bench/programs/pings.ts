@@ -12,12 +12,13 @@ export interface Pings {
 
 /** Sends bytes by `ask`, waits until it says that they came back, and sends again, until the time is over. */
 export function measurePings(
-  { warmUpMs, measureMs }: Window,
+  { warmUpMs, measureMs, warmUpAmount = 0 }: Window,
   bytes: Buffer,
   ask: (bytes: Buffer, answered: () => void) => void,
 ): Promise<Pings> {
   const { promise, resolve } = Promise.withResolvers<Pings>();
-  const beginMs = performance.now() + warmUpMs;
+  const warmUntilMs = performance.now() + warmUpMs;
+  let endMs = Infinity;
   const timesUs: number[] = [];
   let sentMs = 0;
   let total = 0;
@@ -28,8 +29,9 @@ export function measurePings(
   const onAnswer = (): void => {
     const ms = performance.now();
     total += 1;
-    if (sentMs >= beginMs) timesUs.push((ms - sentMs) * 1000);
-    if (ms < beginMs + measureMs) send();
+    if (endMs < Infinity) timesUs.push((ms - sentMs) * 1000);
+    else if (ms >= warmUntilMs && total >= warmUpAmount) endMs = ms + measureMs;
+    if (ms < endMs) send();
     else resolve({ total, medianUs: median(timesUs), p99Us: percentile(timesUs, 99) });
   };
   send();

@@ -25,6 +25,8 @@ export interface RefusalAttackerConfig {
 export interface AttackOptions {
   readonly attempt: Attempt;
   readonly count: number;
+  /** More, until so long is over. Default 0. */
+  readonly atLeastMs?: number;
 }
 
 /** Attempts under way at once, each over a connection of its own. */
@@ -39,9 +41,12 @@ await runProgram(async ({ port }: RefusalAttackerConfig) => {
   return {
     ready: rogue?.port ?? null,
     calls: {
-      attack: async ({ attempt, count }: AttackOptions): Promise<null> => {
-        if (attempt === 'trigger') await rogue?.sendTriggers(count);
-        else await attack(port as number, attempt, count);
+      attack: async ({ attempt, count, atLeastMs = 0 }: AttackOptions): Promise<null> => {
+        const endMs = performance.now() + atLeastMs;
+        do {
+          if (attempt === 'trigger') await rogue?.sendTriggers(count);
+          else await attack(port as number, attempt, count);
+        } while (performance.now() < endMs);
         return null;
       },
     },

@@ -38,6 +38,7 @@ await runProgram(async (config: RefusalVictimConfig) => {
     ready: config.role === 'client' ? await beClient(config.port) : await listen(config.role),
     calls: {
       begin: async () => {
+        // Only where bytes are counted: afterwards much of the code is compiled anew.
         (globalThis as { gc?: () => void }).gc?.();
         // What the observer tells of that collection comes later.
         await new Promise((resolve) => setTimeout(resolve, OBSERVER_DELAY_MS));
