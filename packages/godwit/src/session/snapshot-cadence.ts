@@ -10,6 +10,9 @@ import type { SessionOutput } from './session-output.ts';
 import type { Work } from './snapshot-sender.ts';
 import type { TicketHead } from './ticket.ts';
 
+/** How long a point waits for a newer one that the application was asked for, in milliseconds. */
+const ANSWER_MS = 1;
+
 /** IV and tag of a sealed body (protocol.md §8.4). */
 const SEAL_OVERHEAD_BYTES = 28;
 
@@ -153,14 +156,15 @@ export class SnapshotCadence {
     const dueAt = this.#core.streams.isRegenerating
       ? undefined
       : this.#core.snapshots.exportDueAt(this.#core, this.#atNewest);
-    if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) this.want('cadence');
+    let isAsked = false;
+    if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) isAsked = this.want('cadence');
     else
       this.#core.timers.hasten(
         'snapshot',
         dueAt ?? this.#core.now + this.#core.host.config.timers.snapshotIntervalMs,
       );
     this.checkBlocked();
-    this.pump();
+    this.#pumpUnless(isAsked);
     // In `commit` mode every byte of output counts.
     if (dueAt === undefined || this.#core.host.config.delivery === Delivery.Commit) return;
     const { dataBytes, writes, protection, snapshots } = this.#core;
@@ -173,15 +177,33 @@ export class SnapshotCadence {
   /** A snapshot is due by time. */
   intervalPassed(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) return;
-    if (this.#core.dataBytes > this.#atNewest.dataBytes || this.#hasUncommitted) this.want('cadence');
-    this.pump();
+    const { now, snapshots, timers } = this.#core;
+    const dueAt = this.#hasUncommitted ? now : snapshots.exportDueAt(this.#core, this.#atNewest);
+    if (dueAt !== undefined && dueAt > now) timers.hasten('snapshot', dueAt);
+    this.#pumpUnless(dueAt !== undefined && dueAt <= now && this.want('cadence'));
     if (this.#isQuiet) this.#core.streams.shrink();
   }
 
-  want(reason: ExportReason): void {
-    if (this.#exportWanted !== undefined && reason !== 'end') return;
+  /** Answers true when the application is asked now, and was not before. */
+  want(reason: ExportReason): boolean {
+    if (this.#exportWanted !== undefined && reason !== 'end') return false;
     this.#exportWanted = reason;
     this.#core.host.emit({ type: 'exportDue', session: this.#core.session, reason, deadline: undefined });
+    return true;
+  }
+
+  /**
+   * A point that waits is as old as the last ticket: where the application is asked for a newer one, which it gives by the end
+   * of the tick as a rule, that goes in its place. Where none comes, the old one is not held up for long.
+   */
+  #pumpUnless(isAsked: boolean): void {
+    const { host, now, timers } = this.#core;
+    if (!isAsked || host.config.delivery === Delivery.Commit) {
+      this.pump();
+      return;
+    }
+    this.#core.touch();
+    timers.hasten('snapshot', now + ANSWER_MS);
   }
 
   /** Seals and sends the newest point when it is due. An unconfirmed attach writes no ticket. */
