@@ -85,10 +85,11 @@ async function costOf(
   { count, nodeOptions }: { readonly count: number; readonly nodeOptions: readonly string[] },
 ): Promise<Cost> {
   const { victim, attacker } = await startBoth(bench, attempt, nodeOptions);
-  const attack = (): Promise<null> => attacker.call('attack', { attempt, count } satisfies AttackOptions);
-  await attack();
+  const attack = (options: Omit<AttackOptions, 'attempt'>): Promise<null> =>
+    attacker.call('attack', { attempt, ...options } satisfies AttackOptions);
+  await attack({ count: bench.scale.refusals, atLeastMs: Math.max(WARM_UP_MS, bench.scale.warmUpMs) });
   await victim.call('begin');
-  await attack();
+  await attack({ count });
   return victim.call<Cost>('end');
 }
 

@@ -1,10 +1,11 @@
 /** A Redis server of our own, for as long as it is needed. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { missingAfterInstall } from '../../scripts/debian-packages.ts';
 
 const START_TIMEOUT_MS = 10_000;
 const POLL_MS = 10;
@@ -15,14 +16,12 @@ export interface RedisProcess {
   readonly stop: () => Promise<void>;
 }
 
-/** Why there can be none; undefined where there can. */
-export function redisObstacle(): string | undefined {
-  try {
-    execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
-    return undefined;
-  } catch {
-    return 'there is no redis-server on this machine; Debian has it as redis-server';
-  }
+/** Why there can be none; undefined where there can. Installs it where it is missing, and says so. */
+export async function redisObstacle(log: (line: string) => void): Promise<string | undefined> {
+  const missing = await missingAfterInstall([{ command: 'redis-server', packageName: 'redis-server' }], log);
+  return missing.length === 0
+    ? undefined
+    : 'there is no redis-server on this machine, and it could not be installed; Debian has it as redis-server';
 }
 
 export async function startRedis(): Promise<RedisProcess> {

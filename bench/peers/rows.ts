@@ -97,7 +97,7 @@ interface Measured {
 export const PEERS_SUMMARY = 'the same work by net, HTTP Range, ws and Socket.IO, which restore less';
 
 export async function comparePeers(bench: Bench): Promise<PeerResults> {
-  const obstacle = redisObstacle();
+  const obstacle = await redisObstacle((line) => bench.log(line));
   const redis = obstacle === undefined ? await startRedis() : undefined;
   const names = Object.keys(ROWS) as (Implementation | PeerName)[];
   const able = names.filter((name) => redis !== undefined || !ROWS[name].needsRedis);

@@ -1,6 +1,5 @@
 /** What the chaos run needs of the machine, and how it gets it. */
-import { existsSync } from 'node:fs';
-import { run } from './commands.ts';
+import { missingAfterInstall } from '../../scripts/debian-packages.ts';
 import { TestNetwork } from './network.ts';
 
 /** Commands, and the Debian packages that bring them. */
@@ -11,36 +10,13 @@ const TOOLS = [
   { command: 'nsenter', packageName: 'util-linux' },
 ] as const;
 
-const FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
-
-const INSTALL_LIMIT_MS = 180_000;
-
 /** Why there can be no chaos on this machine; undefined when there can. Installs what is missing, and says so. */
 export async function reasonToSkip(log: (line: string) => void): Promise<string | undefined> {
   if (process.platform !== 'linux') return 'chaos needs the network namespaces of Linux';
   if (process.getuid?.() !== 0) return 'chaos makes network namespaces, and only root may do that';
-  await install(log);
-  const missing = TOOLS.filter(({ command }) => !isThere(command)).map(({ command }) => command);
+  const missing = await missingAfterInstall(TOOLS, log);
   if (missing.length > 0) return `chaos needs ${missing.join(' and ')}, and could not install it`;
   return whyNoNetwork();
-}
-
-async function install(log: (line: string) => void): Promise<void> {
-  const packages = new Set(
-    TOOLS.flatMap(({ command, packageName }) => (isThere(command) ? [] : packageName)),
-  );
-  if (packages.size === 0 || !isThere('apt-get')) return;
-  log(`installing the Debian packages ${[...packages].join(' and ')}`);
-  const arrange = ['install', '--yes', '--no-install-recommends', ...packages];
-  const options = { limitMs: INSTALL_LIMIT_MS };
-  try {
-    await run('apt-get', arrange, options).catch(async () => {
-      await run('apt-get', ['update'], options);
-      await run('apt-get', arrange, options);
-    });
-  } catch (error) {
-    log((error as Error).message);
-  }
 }
 
 /** A container may have a root who may not, and a kernel may lack what we use: only trying it shows. */
@@ -62,8 +38,4 @@ async function whyNoNetwork(): Promise<string | undefined> {
   } catch (error) {
     return `the kernel, or a container, does not let chaos make its network: ${(error as Error).message}`;
   }
-}
-
-function isThere(command: string): boolean {
-  return FOLDERS.some((folder) => folder !== '' && existsSync(`${folder}/${command}`));
 }
