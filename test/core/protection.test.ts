@@ -86,10 +86,11 @@ for (const { name: mode, delivery } of MODES) {
     const scenario = new Scenario({
       delivery,
       app,
-      length: 2_000_000,
-      client: { limits: { retainLimitBytes: 512 * KIB } },
+      length: 3_000_000,
+      // The client sends half a MiB at once, behind which the application is asked again.
+      client: { limits: { retainLimitBytes: 1024 * KIB } },
     });
-    scenario.untilReceived(1_200_000);
+    scenario.untilReceived(2_400_000);
     scenario.world.run(5000);
     assert.equal(scenario.client.session.isProtected, true);
     scenario.origin.kill();

@@ -26,6 +26,8 @@ export class SnapshotCadence {
   #quietBelowWrites = 0;
   #quietUntil = 0;
   #consumedAtNewest = 0;
+  /** The timer is set to when a point has waited long enough for a newer one. */
+  #isAnswerAwaited = false;
 
   constructor(core: SessionCore, output: SessionOutput) {
     this.#core = core;
@@ -177,10 +179,14 @@ export class SnapshotCadence {
   /** A snapshot is due by time. */
   intervalPassed(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) return;
-    const { now, snapshots, timers } = this.#core;
-    const dueAt = this.#hasUncommitted ? now : snapshots.exportDueAt(this.#core, this.#atNewest);
-    if (dueAt !== undefined && dueAt > now) timers.hasten('snapshot', dueAt);
-    this.#pumpUnless(dueAt !== undefined && dueAt <= now && this.want('cadence'));
+    if (this.#isAnswerAwaited) {
+      // The timer was for that alone; whether more is due shows with what moves.
+      this.#isAnswerAwaited = false;
+      this.look();
+      return;
+    }
+    const hasMoved = this.#core.dataBytes > this.#atNewest.dataBytes || this.#hasUncommitted;
+    this.#pumpUnless(hasMoved && this.want('cadence'));
     if (this.#isQuiet) this.#core.streams.shrink();
   }
 
@@ -203,6 +209,7 @@ export class SnapshotCadence {
       return;
     }
     this.#core.touch();
+    this.#isAnswerAwaited = true;
     timers.hasten('snapshot', now + ANSWER_MS);
   }
 
