@@ -11,6 +11,8 @@ function ticking(options: {
   readonly writes: number;
   readonly pauseMs: (restored: boolean) => number;
   readonly exports: boolean;
+  /** It exports by itself, too, behind so many writes. */
+  readonly pushesAt?: number;
 }): ServerAppFactory {
   return (session, restart, context) => {
     let written =
@@ -18,10 +20,17 @@ function ticking(options: {
         ? 0
         : Number(new TextDecoder().decode(restart.state));
     const pauseMs = options.pauseMs(restart !== undefined);
+    const exportState = (): void =>
+      session.exportState(context.now(), {
+        state: new TextEncoder().encode(String(written)),
+        input: session.received,
+        output: session.produced,
+      });
     const tick = (): void => {
       if (session.state === 'ended' || written === options.writes) return;
       session.write(context.now(), new Uint8Array(WRITE_BYTES).fill(written));
       written += 1;
+      if (written === options.pushesAt) exportState();
       if (written === options.writes) session.end(context.now());
       else context.after(pauseMs, tick);
     };
@@ -34,12 +43,7 @@ function ticking(options: {
             else session.consumed(context.now(), chunk.byteLength);
         }
         if (event.type !== 'exportDue') return;
-        if (options.exports)
-          session.exportState(context.now(), {
-            state: new TextEncoder().encode(String(written)),
-            input: session.received,
-            output: session.produced,
-          });
+        if (options.exports) exportState();
         else session.exportDeclined(context.now(), { hasExporter: true });
       },
     };
@@ -70,6 +74,30 @@ for (const [snapshotBusyWrites, tickets] of [
     scenario.finish();
     scenario.assertExact(expected(writes));
   });
+
+test('a ticket covers what the application has written by then, not by the ticket before', () => {
+  const writes = 10_000;
+  const scenario = new Scenario({
+    app: ticking({ writes, pauseMs: () => 0.01, exports: true, pushesAt: 900 }),
+    server: { limits: { snapshotShare: 0 } },
+    latencyMs: 0.1,
+    length: 0,
+  });
+  scenario.untilReceived((writes * WRITE_BYTES) / 10);
+  const { streams } = scenario.client.session;
+  const uncovered: number[] = [];
+  let k = streams.tickets.held?.k;
+  while (streams.receive.received < (writes * WRITE_BYTES) / 2) {
+    scenario.world.until(() => streams.tickets.held?.k !== k);
+    k = streams.tickets.held?.k;
+    uncovered.push((streams.receive.received - (streams.tickets.held?.output ?? 0)) / WRITE_BYTES);
+  }
+  assert.ok(uncovered.length > 10, `${uncovered.length} tickets`);
+  // One comes every 200 writes.
+  assert.ok(Math.max(...uncovered) < 20, `writes behind a ticket as it comes: ${uncovered.join(' ')}`);
+  scenario.finish();
+  scenario.assertExact(expected(writes));
+});
 
 test('an application that makes output again slowly, but makes it, has all the time it takes', () => {
   const writes = 40;
