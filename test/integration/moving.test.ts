@@ -362,11 +362,11 @@ describe('exporting a state', () => {
       socket.resume();
     });
     const client = await open(cluster.addresses.slice(0, 1));
-    client.on('error', ({ code }: GodwitError) => assert.equal(code, 'ERR_GODWIT_INTERNAL'));
+    const told = once(client, 'error');
     const failed = once(cluster.socketOf(client.sessionId), 'error');
     client.migrate({ to: 's1' }).catch(() => undefined);
     assert.equal(((await failed) as [GodwitError])[0].code, 'ERR_GODWIT_EXPORT_INVALID');
-    client.destroy();
+    assert.equal(((await told) as [GodwitError])[0].code, 'ERR_GODWIT_INTERNAL');
   });
 });
 
