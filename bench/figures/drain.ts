@@ -4,7 +4,7 @@ import { compare, type Measurement } from '../harness/compare.ts';
 import type { LoadClientConfig } from '../programs/load-client.ts';
 import type { Drained, RequestServerConfig } from '../programs/request-server.ts';
 import { freePorts } from './free-ports.ts';
-import { awaitStandby } from './standbys.ts';
+import { awaitStandby } from './readiness.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 64 };
 

@@ -4,7 +4,7 @@ import type { Child, ChildOptions } from '../harness/child.ts';
 import type { Blackout } from '../programs/blackout-calls.ts';
 import type { Verdict } from '../programs/stamps.ts';
 import { freePorts } from './free-ports.ts';
-import { awaitStandby } from './standbys.ts';
+import { awaitRest, awaitStandby } from './readiness.ts';
 
 /** How long a client is looked at around a move, and before one, in milliseconds. */
 const WINDOW_MS = 50;
@@ -92,7 +92,7 @@ export class Pool {
     const client = await this.#client;
     const moves = { gapsMs: [] as number[], calmMs: [] as number[], phases: [] as Phases[] };
     for (let done = 0; done < count + WARM_UP_MOVES; done += 1) {
-      if (this.#options.standbys) await this.#awaitStandby(client);
+      await this.#awaitReadiness(client);
       const calm = await client.call<Blackout>('calm', WINDOW_MS);
       const { gapMs, report } = await move(client);
       if (done < WARM_UP_MOVES) continue;
@@ -103,9 +103,11 @@ export class Pool {
     return { ...moves, verdict: await client.call<Verdict>('verdict') };
   }
 
-  async #awaitStandby(client: Child): Promise<void> {
+  async #awaitReadiness(client: Child): Promise<void> {
     const serving = await client.call<number>('port');
-    await awaitStandby([...this.#servers].filter(([port]) => port !== serving).map(([, server]) => server));
+    const idle = [...this.#servers].filter(([port]) => port !== serving).map(([, server]) => server);
+    if (this.#options.standbys) await awaitStandby(idle);
+    await awaitRest(idle);
   }
 
   async #startServer(port: number): Promise<void> {
