@@ -206,6 +206,43 @@ describe('a session that moves under load', () => {
     client.destroy();
   });
 
+  test('writes are told to wait while the session is handed over, and go on where it stays', async () => {
+    const answers: boolean[] = [];
+    const stayed = Promise.withResolvers<undefined>();
+    await using cluster = await startCluster(
+      2,
+      (socket) => {
+        let moves = false;
+        socket.onExportState(() => {
+          // What is written from now on is behind the state.
+          if (moves) process.nextTick(writeOn);
+          return 'state';
+        });
+        socket.once('data', () => (moves = true));
+        const writeOn = (): void => {
+          moves = false;
+          answers.push(socket.write('b'));
+          socket.once('drain', () => {
+            answers.push(socket.write('c'));
+            stayed.resolve(undefined);
+          });
+        };
+        socket.write('a');
+      },
+      // The other server freezes the session, and can't read its state.
+      (name) => ({ schema: name === 's0' ? 1 : 2 }),
+    );
+    const client = await open(cluster.addresses.slice(0, 1));
+    const asked = once(cluster.socketOf(client.sessionId), 'data');
+    client.write('move');
+    await asked;
+    await assert.rejects(client.migrate({ to: 's1' }), { code: 'ERR_GODWIT_MIGRATION_FAILED' });
+    await stayed.promise;
+    assert.deepEqual(answers, [false, true]);
+    assert.equal(await take(client, 3), 'abc');
+    client.destroy();
+  });
+
   test('a move that ends on another server than the one asked for says so to who asked', async () => {
     await using cluster = await startCluster(3, amplify);
     const client = await open(cluster.addresses.slice(0, 1));

@@ -8,6 +8,7 @@ import type { Addresses, PortListener, SessionPort } from '../socket/port.ts';
 import { Socket } from '../socket/socket.ts';
 import { now } from '../socket/timers.ts';
 import { WireCode, toHex } from '../wire/index.ts';
+import { HeldWrites } from './held-writes.ts';
 import {
   SnapshotExporter,
   type ExportedState,
@@ -48,6 +49,8 @@ export class ServerSocket extends Socket {
   readonly #session: ServerSession | undefined;
   readonly #restart: RestartPoint | undefined;
   readonly #exporter: SnapshotExporter | undefined;
+  /** Made when the session is handed over for the first time. */
+  #heldWrites: HeldWrites | undefined;
   /** Made when the application asks for its signal: most never do. */
   #abort: AbortController | undefined;
   /** Why the session is over, for a signal that is asked for later. */
@@ -220,12 +223,15 @@ export class ServerSocket extends Socket {
 
   /** @internal */
   exportDue(reason: string, deadline: number | undefined): void {
-    this.#exporter?.due(reason === 'freeze', deadline);
+    const isFreeze = reason === 'freeze';
+    if (isFreeze) (this.#heldWrites ??= new HeldWrites(this)).hold();
+    this.#exporter?.due(isFreeze, deadline);
   }
 
   /** @internal The hand-over was given up. */
   handOverEnded(): void {
     this.#exporter?.cancelFreeze();
+    this.#heldWrites?.release();
   }
 
   /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */

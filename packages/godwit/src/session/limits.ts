@@ -164,7 +164,7 @@ export interface ServerTimers {
   readonly snapshotPaceMs: number;
   /** Since the last snapshot, when `snapshotSoonBytes` have moved, in ms (`replay` mode): so much work is done twice after a crash. Default 10. */
   readonly snapshotSoonMs: number;
-  /** The same when the application has written `snapshotBusyWrites` times: a write costs more than its bytes. Default 2. */
+  /** The same when the application has written `snapshotBusyWrites` times: a write costs more than its bytes. Default 1. */
   readonly snapshotBusyMs: number;
   /** A client blocked by a missing snapshot goes on unprotected after this time, in ms. Default 200. */
   readonly unprotectAfterMs: number;
@@ -211,7 +211,7 @@ export const DEFAULT_SERVER_TIMERS: ServerTimers = {
   snapshotIntervalMs: 1000,
   snapshotPaceMs: 1,
   snapshotSoonMs: 10,
-  snapshotBusyMs: 2,
+  snapshotBusyMs: 1,
   unprotectAfterMs: 200,
   ackDelayMs: 25,
   pingIdleMs: 15_000,
