@@ -243,6 +243,40 @@ describe('a session that moves under load', () => {
     client.destroy();
   });
 
+  test('a guard that is let go behind a write that waits for its drain does not hold the move up', async () => {
+    const restored = Promise.withResolvers<string>();
+    await using cluster = await startCluster(2, (socket) => {
+      let done = 'nothing';
+      socket.onExportState(() => done);
+      if (socket.restored) restored.resolve(String(socket.importState()));
+      socket.once('data', () => {
+        const release = socket.hold();
+        // The session is frozen by then.
+        socket.once('asked', () => {
+          const finish = (): void => {
+            done = 'the work';
+            release();
+          };
+          if (socket.write('line')) finish();
+          else socket.once('drain', finish);
+        });
+      });
+    });
+    const client = await open(cluster.addresses.slice(0, 1));
+    const origin = cluster.socketOf(client.sessionId);
+    const began = once(origin, 'data');
+    client.write('work');
+    await began;
+    const frozen = once(client, 'migrating');
+    const moved = client.migrate({ to: 's1' });
+    await frozen;
+    while (!origin.isLeaving) await new Promise((resolve) => setImmediate(resolve));
+    origin.emit('asked' as never);
+    await moved;
+    assert.equal(await restored.promise, 'the work');
+    client.destroy();
+  });
+
   test('a move that ends on another server than the one asked for says so to who asked', async () => {
     await using cluster = await startCluster(3, amplify);
     const client = await open(cluster.addresses.slice(0, 1));

@@ -149,12 +149,18 @@ export class TlsTransport implements Transport {
     for (const server of this.#servers) server.setTicketKeys(keys);
   }
 
-  /** Certificates, keys and lists of revocations for the handshakes to come. Throws what node throws. */
+  /** Certificates, keys and lists of revocations for the handshakes to come; what is not named stays. Throws what node throws. */
   setSecureContext(options: tls.SecureContextOptions): void {
-    this.#secureContext = options;
-    for (const server of this.#servers) {
-      server.setSecureContext(this.#serverOptions);
-      if (this.#ticketKeys !== undefined) server.setTicketKeys(this.#ticketKeys);
+    const before = this.#secureContext;
+    this.#secureContext = { ...before, ...options };
+    try {
+      for (const server of this.#servers) {
+        server.setSecureContext(this.#serverOptions);
+        if (this.#ticketKeys !== undefined) server.setTicketKeys(this.#ticketKeys);
+      }
+    } catch (error) {
+      this.#secureContext = before;
+      throw error;
     }
   }
 

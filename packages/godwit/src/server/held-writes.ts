@@ -1,7 +1,7 @@
 /**
- * Backpressure while a session is handed over. What the application writes then waits here, for the case that the session stays;
- * so `write` answers false at once. An application that went on until its stream's buffer is full would take the processor from
- * whoever has to finish the move, and its work would be thrown away.
+ * Backpressure while a session is handed over. What the application writes behind its last state waits here, for the case that the
+ * session stays; so `write` answers false at once. An application that went on until its stream's buffer is full would take the
+ * processor from whoever has to finish the move, and its work would be thrown away.
  */
 import { Duplex } from 'node:stream';
 
@@ -12,6 +12,9 @@ export class HeldWrites {
   /** `write` answered false for our sake alone: 'drain' is ours to emit, too. */
   #owesDrain = false;
   #write: Write | undefined;
+  readonly #onDrain = (): void => {
+    this.#owesDrain = false;
+  };
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -22,8 +25,13 @@ export class HeldWrites {
     const socket = this.#socket;
     if (Object.hasOwn(socket, 'write')) return;
     const write = (...args: Parameters<Write>): boolean => {
-      Duplex.prototype.write.apply(socket, args);
-      this.#owesDrain = true;
+      const goOn = Duplex.prototype.write.apply(socket, args);
+      // Somebody may have kept this function.
+      if (this.#write !== write) return goOn;
+      if (!this.#owesDrain) {
+        this.#owesDrain = true;
+        socket.once('drain', this.#onDrain);
+      }
       return false;
     };
     // A property of its own, so that other writes cost nothing.
@@ -36,11 +44,11 @@ export class HeldWrites {
     if (this.#write === undefined) return;
     if (socket.write === this.#write) Reflect.deleteProperty(socket, 'write');
     this.#write = undefined;
-    if (!this.#owesDrain) return;
-    this.#owesDrain = false;
-    // Behind what waited; where the stream is full, it emits 'drain' itself.
+    // Behind what waited. Where the stream is full, or was, it emits 'drain' itself; where it has ended, nobody may write.
     process.nextTick(() => {
-      if (!socket.destroyed && !socket.writableNeedDrain) socket.emit('drain');
+      if (this.#write !== undefined || !this.#owesDrain) return;
+      if (socket.destroyed || socket.writableEnded || socket.writableNeedDrain) return;
+      socket.emit('drain');
     });
   }
 }

@@ -75,6 +75,7 @@ export class ServerSocket extends Socket {
         stream: this,
         consumedInput: () => this.bytesConsumed,
         wake: () => source.wake(),
+        leaving: () => (this.#heldWrites ??= new HeldWrites(this)).hold(),
         fail: (error) => {
           // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
           session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
@@ -223,9 +224,7 @@ export class ServerSocket extends Socket {
 
   /** @internal */
   exportDue(reason: string, deadline: number | undefined): void {
-    const isFreeze = reason === 'freeze';
-    if (isFreeze) (this.#heldWrites ??= new HeldWrites(this)).hold();
-    this.#exporter?.due(isFreeze, deadline);
+    this.#exporter?.due(reason === 'freeze', deadline);
   }
 
   /** @internal The hand-over was given up. */

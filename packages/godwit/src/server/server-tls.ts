@@ -23,6 +23,8 @@ export class ServerTls {
   readonly transport: TlsTransport;
   readonly #options: ServerTlsOptions;
   readonly #clients: ClientCertificates | undefined;
+  /** What was set since. */
+  #context: SecureContextOptions = {};
 
   /** Throws what node throws for options that make no sense. */
   constructor({ peer, ...given }: ServerTlsOptions, settings: ServerTlsSettings) {
@@ -63,9 +65,13 @@ export class ServerTls {
     return ring.subscribe(apply);
   }
 
-  /** Other certificates, authorities and lists of revocations from now on. Throws what node throws. */
+  /**
+   * Other certificates, authorities and lists of revocations from now on. What is not named stays as it was set last. Throws what
+   * node throws.
+   */
   setSecureContext(context: SecureContextOptions): void {
     this.transport.setSecureContext(context);
-    this.#clients?.update({ ...this.#options, ...context });
+    this.#context = { ...this.#context, ...context };
+    this.#clients?.update({ ...this.#options, ...this.#context });
   }
 }

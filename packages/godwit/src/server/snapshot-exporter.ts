@@ -40,6 +40,8 @@ export interface ExporterHost {
   /** Session offset of the input that has left the stream. */
   consumedInput(): number;
   wake(): void;
+  /** The last state before a hand-over was taken, or time is out: what is written from now on is wanted only if that fails. */
+  leaving(): void;
   fail(error: Error): void;
 }
 
@@ -153,6 +155,7 @@ export class SnapshotExporter {
     // Also when the exporter failed and reset the session: then the core answers that there is nothing to hand over.
     this.#due = false;
     this.cancelFreeze();
+    this.#host.leaving();
     this.#host.session.freezeReady(now());
     this.#host.wake();
   }
