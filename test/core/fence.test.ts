@@ -175,6 +175,38 @@ test('a ticket older than the one before the newest is refused, as is one of an 
   }
 });
 
+test('a copy that goes on before its client confirms it goes live with the point it began from, and no newer one', () => {
+  for (const isLate of [true, false]) {
+    const { scenario } = fenced(
+      { mode: 'strict', floor: 'released' },
+      { delivery: Delivery.Commit, length: 0 },
+    );
+    const { world } = scenario;
+    const raw = openedAt(scenario, 'a');
+    raw.data(new Uint8Array(4096));
+    world.run(50);
+    const began = raw.tickets.at(-1);
+    assert.ok(began);
+    const forked = new RawClient(world, 'b');
+    forked.secret = raw.secret;
+    forked.migrate({ ...positionAt(began), originState: 1 });
+    world.run(10);
+    assert.ok(forked.find('accept'));
+    forked.data(new Uint8Array(4096));
+    world.run(10);
+    const copy = world.server('b').node.session(knowledgeOf(raw).sessionId);
+    assert.ok(copy && copy.snapshotNumber > began.k, 'its application made a point of its own');
+    for (let piece = 0; isLate && piece < 3; piece += 1) {
+      raw.data(new Uint8Array(4096));
+      world.run(50);
+    }
+    forked.confirm();
+    world.run(10);
+    assert.equal(copy.isConfirmed, !isLate);
+    assert.equal(forked.closed, isLate);
+  }
+});
+
 test('strict: where the fence is away, OPEN and MIGRATE are refused, with "try elsewhere", and others serve', () => {
   const { scenario } = fenced(STRICT, {
     conditions: { isAway: (server) => server === 'a' },

@@ -38,6 +38,8 @@ export class SessionFence {
   readonly #config: FenceConfig;
   readonly #owner: string;
   #heldEpoch = 0;
+  /** What this copy began from. What its application does before the client confirms makes it no newer. */
+  readonly #began: Point;
   #isReached: boolean | undefined;
   /** Tickets that the fence was asked about. At most one travels: of an older one nobody waits for the answer any more. */
   #releases = 0;
@@ -49,6 +51,7 @@ export class SessionFence {
   constructor(core: SessionCore, config: FenceConfig) {
     this.#core = core;
     this.#config = config;
+    this.#began = core.snapshots.newest;
     this.#owner = toHex(core.host.config.random(OWNER_BYTES));
   }
 
@@ -77,8 +80,8 @@ export class SessionFence {
 
   /** The session goes live here, under its present epoch. A copy that was left behind is gone when `then` is called. */
   goLive(then: (answer: FenceAnswer) => void): void {
-    const { epoch } = this.#core;
-    this.#ask('advance', epoch, this.#core.snapshots.newest, (answer) => {
+    const { epoch, everConfirmed, snapshots } = this.#core;
+    this.#ask('advance', epoch, everConfirmed ? snapshots.newest : this.#began, (answer) => {
       this.#take(answer, epoch);
       then(answer);
     });

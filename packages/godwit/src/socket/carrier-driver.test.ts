@@ -59,3 +59,41 @@ test('what came before the end of a carrier is handled before that end, however 
   assert.deepEqual(core.seen, ['ping', 'pong', 'ECONNRESET']);
   assert.equal(driver.carrierCount, 0);
 });
+
+test('while an answer is awaited no more is read than may follow an OPEN, and all of it once that is there', async (t) => {
+  const core = new WaitingCore();
+  const driver = new CarrierDriver(core, {
+    drainEvents: () => undefined,
+    carrierError: (_, error) => {
+      throw error;
+    },
+  });
+  t.after(() => driver.stop());
+  const [here, there] = createMemoryPair();
+  driver.attach(driver.takeCarrierId(), here, FrameDecoder.forCarrier('server'));
+  let drained = 0;
+  there.start({
+    onData: () => undefined,
+    onDrain: () => {
+      drained += 1;
+    },
+    onClose: () => undefined,
+  });
+  const pongs = Buffer.concat(Array.from({ length: 1_000 }, (_, token) => encodeFrame('pong', { token })));
+  there.write([encodeFrame('ping', { token: 1 })]);
+  let written = 0;
+  for (let goOn = true; goOn && written < 64 * 1024 * 1024;) {
+    goOn = there.write([pongs]);
+    written += pongs.byteLength;
+    await nextTurn();
+  }
+  for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+  assert.ok(written < 2 * 1024 * 1024, `${written} bytes were taken`);
+  assert.equal(drained, 0);
+  assert.deepEqual(core.seen, ['ping']);
+  core.answer();
+  driver.settle();
+  const frames = 1 + (written / pongs.byteLength) * 1_000;
+  for (let turn = 0; turn < 50 && core.seen.length < frames; turn += 1) await nextTurn();
+  assert.equal(core.seen.length, frames);
+});

@@ -39,6 +39,12 @@ const SEND_NOW_BYTES = 512 * 1024;
 /** Largest piece of data that the application gets at once, in bytes: that of net. */
 const PIECE_BYTES = 64 * 1024;
 
+/**
+ * Bytes that may come while the core waits for an answer, of cryptography or of the application that authorizes, before no more are
+ * read, in bytes: twice what may follow OPEN. Memory cost: as much a carrier, and what one read brings.
+ */
+const MAX_STALLED_BYTES = 128 * 1024;
+
 /** One carrier of the driver; an object of a class, since closures for its handlers would take twice the memory. */
 class Attached implements CarrierHandlers {
   readonly #owner: CarrierOwner;
@@ -54,6 +60,8 @@ class Attached implements CarrierHandlers {
   closed: CarrierClosed | undefined;
   /** Place among those with bytes that are not decoded yet; -1 when it has none. */
   stalledAt = -1;
+  /** No more is read until what came is decoded. */
+  isPaused = false;
 
   constructor(
     owner: CarrierOwner,
@@ -161,6 +169,11 @@ export class CarrierDriver implements CarrierOwner {
       if (attached.isLent) decoder.keep();
       attached.isLent = false;
       this.settle();
+    }
+    // Else a stranger could fill our memory while somebody thinks about whether he may come in.
+    if (attached.stalledAt >= 0 && !attached.isPaused && decoder.bufferedBytes > MAX_STALLED_BYTES) {
+      attached.isPaused = true;
+      carrier.pause();
     }
   }
 
@@ -309,6 +322,10 @@ export class CarrierDriver implements CarrierOwner {
     const at = attached.stalledAt;
     if (at < 0) return;
     attached.stalledAt = -1;
+    if (attached.isPaused) {
+      attached.isPaused = false;
+      attached.carrier.resume();
+    }
     const last = this.#stalled.pop() as Attached;
     if (last === attached) return;
     this.#stalled[at] = last;
