@@ -15,7 +15,7 @@ const COUNTED_ATTEMPTS = 128;
 
 /**
  * Room for all that is allocated while it is counted, in MiB. Only then: a heap like that is all memory that was never touched, which
- * makes JavaScript half as fast again.
+ * costs JavaScript up to twice the time.
  */
 const COUNTING_OPTIONS = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256'];
 

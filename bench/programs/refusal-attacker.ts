@@ -70,7 +70,7 @@ async function handshake(port: number): Promise<void> {
   const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
   await once(socket, 'secureConnect');
   const closed = once(socket, 'close');
-  socket.destroy();
+  socket.end();
   await closed;
 }
 

@@ -149,10 +149,10 @@ export class TlsTransport implements Transport {
     for (const server of this.#servers) server.setTicketKeys(keys);
   }
 
-  /** Certificates, keys and lists of revocations for the handshakes to come; what is not named stays. Throws what node throws. */
+  /** Certificates, keys and lists of revocations for the handshakes to come, beside the options. Throws what node throws. */
   setSecureContext(options: tls.SecureContextOptions): void {
     const before = this.#secureContext;
-    this.#secureContext = { ...before, ...options };
+    this.#secureContext = options;
     try {
       for (const server of this.#servers) {
         server.setSecureContext(this.#serverOptions);

@@ -6,7 +6,7 @@ import { HeldWrites } from './held-writes.ts';
 
 /** A stream whose writes wait until they are told to go on. */
 function slow(highWaterMark: number): { stream: Duplex; goOn: () => void; drains: () => number } {
-  let waiting: (() => void)[] = [];
+  const waiting: (() => void)[] = [];
   let drains = 0;
   const stream = new Duplex({
     writableHighWaterMark: highWaterMark,
@@ -18,8 +18,7 @@ function slow(highWaterMark: number): { stream: Duplex; goOn: () => void; drains
     stream,
     drains: () => drains,
     goOn: () => {
-      for (const callback of waiting.splice(0)) callback();
-      if (waiting.length > 0) waiting = [];
+      for (let callback = waiting.shift(); callback !== undefined; callback = waiting.shift()) callback();
     },
   };
 }

@@ -70,8 +70,9 @@ export class ServerTls {
    * node throws.
    */
   setSecureContext(context: SecureContextOptions): void {
-    this.transport.setSecureContext(context);
-    this.#context = { ...this.#context, ...context };
-    this.#clients?.update({ ...this.#options, ...this.#context });
+    const whole = { ...this.#context, ...context };
+    this.transport.setSecureContext(whole);
+    this.#context = whole;
+    this.#clients?.update({ ...this.#options, ...whole });
   }
 }

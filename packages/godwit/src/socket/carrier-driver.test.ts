@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import type { Carrier } from '../carriers/carrier.ts';
 import { createMemoryPair } from '../carriers/memory.ts';
 import type { CarrierFailure, Incoming } from '../session/client-events.ts';
 import { FrameDecoder, encodeFrame } from '../wire/index.ts';
@@ -38,7 +39,8 @@ class WaitingCore implements Core {
   }
 }
 
-test('what came before the end of a carrier is handled before that end, however long cryptography takes', async (t) => {
+/** A driver with one carrier, and the other end of that. */
+function attached(t: TestContext): { core: WaitingCore; driver: CarrierDriver; there: Carrier } {
   const core = new WaitingCore();
   const driver = new CarrierDriver(core, {
     drainEvents: () => undefined,
@@ -49,6 +51,11 @@ test('what came before the end of a carrier is handled before that end, however 
   t.after(() => driver.stop());
   const [here, there] = createMemoryPair();
   driver.attach(driver.takeCarrierId(), here, FrameDecoder.forCarrier('server'));
+  return { core, driver, there };
+}
+
+test('what came before the end of a carrier is handled before that end, however long cryptography takes', async (t) => {
+  const { core, driver, there } = attached(t);
   there.start({ onData: () => undefined, onDrain: () => undefined, onClose: () => undefined });
   there.write([encodeFrame('ping', { token: 1 }), encodeFrame('pong', { token: 2 })]);
   there.end();
@@ -61,16 +68,7 @@ test('what came before the end of a carrier is handled before that end, however 
 });
 
 test('while an answer is awaited no more is read than may follow an OPEN, and all of it once that is there', async (t) => {
-  const core = new WaitingCore();
-  const driver = new CarrierDriver(core, {
-    drainEvents: () => undefined,
-    carrierError: (_, error) => {
-      throw error;
-    },
-  });
-  t.after(() => driver.stop());
-  const [here, there] = createMemoryPair();
-  driver.attach(driver.takeCarrierId(), here, FrameDecoder.forCarrier('server'));
+  const { core, driver, there } = attached(t);
   let drained = 0;
   there.start({
     onData: () => undefined,
