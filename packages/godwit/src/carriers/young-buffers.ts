@@ -5,8 +5,7 @@
  * allocation in old space, from 64 MiB on anything, begins to mark the whole heap. So a process that reads one stream marked
  * everything that it has every few milliseconds, which took more of the processor than the bytes (docs/performance.md).
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { findCollector, type Collect } from './collector.ts';
 
 const MIB = 1024 * 1024;
 /**
@@ -20,26 +19,6 @@ const MAX_COST_MS = 3;
 const MAX_DEAR = 8;
 /** Memory until it is tried again after that, in bytes: V8 has marked the heap first. */
 const LONG_DISTANCE_BYTES = 64 * MIB;
-
-/** Collects the young generation. */
-type Collect = () => void;
-
-/**
- * The function that V8 gives to programs that were started with `--expose-gc`. The flag is set while one context is made and unset
- * again in the same breath: nobody else sees anything of it. Undefined where that is not to be had.
- */
-function findCollect(): Collect | undefined {
-  const wasSet = typeof (globalThis as { gc?: unknown }).gc === 'function';
-  try {
-    setFlagsFromString('--expose-gc');
-    const gc = runInNewContext('gc') as (options: { type: 'minor' }) => void;
-    return () => gc({ type: 'minor' });
-  } catch {
-    return undefined;
-  } finally {
-    if (!wasSet) setFlagsFromString('--no-expose-gc');
-  }
-}
 
 /** When to collect: after so many bytes, where that does not cost more than it saves. */
 export class YoungBuffers {
@@ -72,11 +51,11 @@ export class YoungBuffers {
     }
     if (this.#collect === undefined) return;
     const beganAt = this.#now();
-    this.#collect();
+    this.#collect({ type: 'minor' });
     this.#dear = this.#now() - beganAt > MAX_COST_MS ? this.#dear + 1 : 0;
     this.#distance = this.#dear < MAX_DEAR ? DISTANCE_BYTES : LONG_DISTANCE_BYTES;
   }
 }
 
 /** Of this process, or of this thread of it. */
-export const youngBuffers = new YoungBuffers(findCollect, () => performance.now());
+export const youngBuffers = new YoungBuffers(findCollector, () => performance.now());

@@ -20,6 +20,7 @@ import {
 import { CarrierDriver } from '../socket/carrier-driver.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import { Cause, FrameDecoder, Role, encodePreface } from '../wire/index.ts';
+import { freshenHeap } from './fresh-heap.ts';
 import type { ServerOptions } from './server-options.ts';
 import type { ServerSocket } from './server-socket.ts';
 
@@ -82,7 +83,10 @@ export function rehearseTakeOverSoon(create: CreateServer): void {
   if (rehearsed) return;
   rehearsed = true;
   // A play that fails has warmed less; what it played is nobody's session.
-  setImmediate(() => void new TakeOver(create).play()).unref();
+  setImmediate(() => {
+    freshenHeap();
+    void new TakeOver(create).play();
+  }).unref();
 }
 
 /** Plays now. Answers whether it ended as it should: output came across all moves and deaths. */
