@@ -74,6 +74,8 @@ export class PeerLinks {
   /** The peer of each open link. */
   readonly #owners = new Map<PeerLink, Peer>();
   readonly #pending = new Set<PeerLink>();
+  /** Peers whose frames of this tick wait for its end. */
+  #unflushed: Peer[] = [];
   #isClosed = false;
 
   constructor(options: PeerLinksOptions) {
@@ -103,6 +105,17 @@ export class PeerLinks {
       this.#scheduleFlush(peer);
     } else {
       this.#dial(peer);
+    }
+  }
+
+  /** Sends what was given to `send` in this tick, which else leaves at its end. */
+  flush(): void {
+    if (this.#unflushed.length === 0) return;
+    const peers = this.#unflushed;
+    this.#unflushed = [];
+    for (const peer of peers) {
+      peer.isFlushScheduled = false;
+      this.#flush(peer);
     }
   }
 
@@ -281,10 +294,8 @@ export class PeerLinks {
   #scheduleFlush(peer: Peer): void {
     if (peer.isFlushScheduled) return;
     peer.isFlushScheduled = true;
-    queueMicrotask(() => {
-      peer.isFlushScheduled = false;
-      this.#flush(peer);
-    });
+    this.#unflushed.push(peer);
+    if (this.#unflushed.length === 1) queueMicrotask(() => this.flush());
   }
 
   #flush(peer: Peer): void {

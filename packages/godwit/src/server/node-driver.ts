@@ -55,6 +55,8 @@ export interface NodeHooks {
   /** What the carrier was for is settled, or it is closed; may be told again. */
   settled(carrier: Carrier): void;
   peerSend(peer: ServerAddress, bytes: Uint8Array): void;
+  /** What peers get of this tick goes out now. */
+  peerFlush(): void;
 }
 
 interface Entry {
@@ -98,6 +100,8 @@ export class NodeDriver {
           this.#handleEvent(event);
       },
       carrierError: (carrierId, error) => this.#node.handleCarrierError(now(), carrierId, error),
+      // The destination waits for the state; the client, which is told that it is frozen, still reads what came before.
+      transmitting: () => hooks.peerFlush(),
       carrierClosed: (carrier) => hooks.settled(carrier),
     });
     this.#slowPeers = new SlowPeers(settings, {

@@ -331,6 +331,7 @@ export class Server extends EventEmitter {
         attaching: () => pauseRehearsal(settings.transport),
         settled: (carrier) => this.#halfOpen.leave(carrier),
         peerSend: (peer, bytes) => peers.send(peer, bytes),
+        peerFlush: () => peers.flush(),
       },
     );
     const members = new Members(settings.members, {

@@ -26,6 +26,8 @@ export interface DriverHooks {
   carrierError(carrierId: number, error: ProtocolError): void;
   /** Carriers came or went, or the deadline moved: what keeps the process alive may be another. */
   carriersChanged?(): void;
+  /** What this tick has for carriers is about to be written to them. */
+  transmitting?(): void;
   /** The pipe is closed, whoever hung up. */
   carrierClosed?(carrier: Carrier): void;
 }
@@ -272,6 +274,7 @@ export class CarrierDriver implements CarrierOwner {
   }
 
   #transmit(): void {
+    this.#hooks.transmitting?.();
     const time = now();
     for (let sent = this.#core.pollTransmit(time); sent !== undefined; sent = this.#core.pollTransmit(time)) {
       const attached = this.#carriers.get(sent.carrierId);
