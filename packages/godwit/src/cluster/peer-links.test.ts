@@ -124,6 +124,25 @@ for (const [name, createTransport] of [
       assert.equal(alice.carriers.length, 0, 'bob used the link that alice had dialled');
     });
 
+    test('send at the end of a tick in one write, or at once when they are flushed', async (t) => {
+      const transport = createTransport();
+      const [alice, bob] = [await startNode(t, transport, 'alice'), await startNode(t, transport, 'bob')];
+      alice.links.send(bob.address, ping(1));
+      await bob.until(() => bob.frames.length === 1);
+      const [carrier] = bob.carriers;
+      assert.ok(carrier);
+      const writes = t.mock.method(carrier, 'write');
+      bob.links.send(alice.address, ping(2));
+      bob.links.send(alice.address, ping(3));
+      assert.equal(writes.mock.callCount(), 0);
+      bob.links.flush();
+      assert.equal(writes.mock.callCount(), 1);
+      bob.links.send(alice.address, ping(4));
+      await alice.until(() => alice.frames.length === 3);
+      assert.deepEqual(alice.tokens, [2, 3, 4]);
+      assert.equal(writes.mock.callCount(), 2);
+    });
+
     test('carry megabytes in order, past backpressure', async (t) => {
       const transport = createTransport();
       const [alice, bob] = [await startNode(t, transport, 'alice'), await startNode(t, transport, 'bob')];

@@ -95,3 +95,58 @@ test('while an answer is awaited no more is read than may follow an OPEN, and al
   for (let turn = 0; turn < 50 && core.seen.length < frames; turn += 1) await nextTurn();
   assert.equal(core.seen.length, frames);
 });
+
+/** Answers each frame: at once, or in a later tick; writes down when its answer was asked for, and when peers' frames left. */
+class AnsweringCore extends WaitingCore {
+  readonly order: string[];
+  readonly answers: (frame: Incoming) => void;
+  readonly #unsent: number[] = [];
+
+  constructor(order: string[], answers: (frame: Incoming) => void) {
+    super();
+    this.order = order;
+    this.answers = answers;
+  }
+  override isBusy(): boolean {
+    return false;
+  }
+  override handleFrame(_now: number, carrierId: number, frame: Incoming): void {
+    this.#unsent.push(carrierId);
+    this.answers(frame);
+  }
+  override pollTransmit(): undefined {
+    if (this.#unsent.splice(0).length > 0) this.order.push('sent');
+    return undefined;
+  }
+}
+
+for (const [how, expected] of [
+  ['at once', ['peers', 'sent', 'tick']],
+  ['in a later tick', ['tick', 'peers', 'sent']],
+] as const)
+  test(`what an application answers ${how} leaves as soon as that, and what peers get before it`, async (t) => {
+    const order: string[] = [];
+    const core = new AnsweringCore(order, () => {
+      process.nextTick(() => {
+        order.push('tick');
+        if (how !== 'at once') driver.written(1);
+      });
+      if (how === 'at once') driver.written(1);
+    });
+    const driver = new CarrierDriver(core, {
+      drainEvents: () => undefined,
+      carrierError: (_, error) => {
+        throw error;
+      },
+      transmitting: () => order.push('peers'),
+    });
+    t.after(() => driver.stop());
+    const [here, there] = createMemoryPair();
+    driver.attach(driver.takeCarrierId(), here, FrameDecoder.forCarrier('server'));
+    await nextTurn();
+    order.length = 0;
+    there.start({ onData: () => undefined, onDrain: () => undefined, onClose: () => undefined });
+    there.write([encodeFrame('ping', { token: 1 })]);
+    for (let turn = 0; turn < 3; turn += 1) await nextTurn();
+    assert.deepEqual(order.slice(0, 3), expected);
+  });

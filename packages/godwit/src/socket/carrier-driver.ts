@@ -111,6 +111,10 @@ export class CarrierDriver implements CarrierOwner {
   #scheduled = false;
   #postponed = false;
   #stopped = false;
+  /** What came is being handled: what follows from it is seen to at the end of that. */
+  #isReceiving = false;
+  /** The application has written meanwhile. */
+  #isAnswered = false;
 
   constructor(core: Core, hooks: DriverHooks) {
     this.#core = core;
@@ -165,18 +169,37 @@ export class CarrierDriver implements CarrierOwner {
     const { carrier, decoder } = attached;
     decoder.push(chunk);
     attached.isLent = carrier.lendsChunks;
+    const isOuter = !this.#isReceiving;
+    this.#isReceiving = true;
     try {
       this.#decode(attached);
     } finally {
       if (attached.isLent) decoder.keep();
       attached.isLent = false;
-      this.settle();
+      try {
+        this.settle();
+      } finally {
+        if (isOuter) this.#finishReceiving();
+      }
     }
     // Else a stranger could fill our memory while somebody thinks about whether he may come in.
     if (attached.stalledAt >= 0 && !attached.isPaused && decoder.bufferedBytes > MAX_STALLED_BYTES) {
       attached.isPaused = true;
       carrier.pause();
     }
+  }
+
+  /**
+   * An answer that the application gave at once goes out at once: in the ticks that follow there is work that the peer need not
+   * wait for, of node's streams for one.
+   */
+  #finishReceiving(): void {
+    this.#isReceiving = false;
+    const isAnswered = this.#isAnswered;
+    this.#isAnswered = false;
+    if (this.#stopped) return;
+    if (isAnswered && !this.#scheduled && !this.#postponed) this.#finishFlush();
+    else this.schedule();
   }
 
   /** @internal */
@@ -216,7 +239,7 @@ export class CarrierDriver implements CarrierOwner {
 
   /** After the application has called: events and bytes follow at the end of this tick, and none from within the call. */
   schedule(): void {
-    if (this.#scheduled || this.#stopped) return;
+    if (this.#scheduled || this.#stopped || this.#isReceiving) return;
     this.#scheduled = true;
     process.nextTick(flush, this);
   }
@@ -238,7 +261,8 @@ export class CarrierDriver implements CarrierOwner {
   /** The application has written: what is worth a system call of its own goes out, the rest at the end of the tick. */
   written(unsentBytes: number): void {
     if (unsentBytes >= SEND_NOW_BYTES) this.sendNow();
-    this.schedule();
+    if (this.#isReceiving) this.#isAnswered = true;
+    else this.schedule();
   }
 
   /** Closes everything at once. */
