@@ -10,7 +10,7 @@ import {
 import { gained, refused, type Attack, type Outcome } from './attack.ts';
 import { RawClient } from './raw-client.ts';
 import { RawPeer, refusalAt } from './raw-peer.ts';
-import { CLUSTER_KEY, type Member, type Scene, type SceneServer } from './scene.ts';
+import { CLUSTER_KEY, NEXT_CLUSTER_KEY, type Member, type Scene, type SceneServer } from './scene.ts';
 import { comesTrue, waitUntil } from './wait-until.ts';
 
 const CHANNEL = 'cluster/peer-channel.ts';
@@ -105,6 +105,27 @@ export const peerAttacks: readonly Attack[] = [
       const key = scene.isDefended ? KeyRing.generateKey() : CLUSTER_KEY;
       const link = await RawPeer.dial(scene, a as SceneServer, { key, self: EVIL });
       return linkOutcome(a as SceneServer, () => link.isOpen);
+    },
+  },
+  {
+    name: 'somebody goes on over a link between servers, which he made with a key that is revoked by now',
+    expected: 'closed ERR_GODWIT_UNKNOWN_KEY',
+    defence: 'a link ends with the key that it was made with (protocol.md §9.1)',
+    edits: [
+      {
+        file: 'cluster/peer-links.ts',
+        search: 'for (const link of this.#allLinks()) link.endIfRevoked();',
+        replace: '',
+      },
+    ],
+    run: async (scene) => {
+      const keys = new scene.library.KeyRing([NEXT_CLUSTER_KEY, CLUSTER_KEY]);
+      const [a] = await scene.cluster(['a'], () => ({ keys }));
+      const link = await RawPeer.dial(scene, a as SceneServer, { key: CLUSTER_KEY, self: EVIL });
+      await waitUntil(() => link.isOpen, 'link');
+      keys.replace([NEXT_CLUSTER_KEY]);
+      link.send(encodePeerFrame('peerPing', { token: 1 }));
+      return linkOutcome(a as SceneServer, () => link.frames.some(({ frame }) => frame === 'peerPong'));
     },
   },
   {

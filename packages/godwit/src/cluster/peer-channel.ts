@@ -60,6 +60,8 @@ export class PeerChannel {
   #handshake: NoiseHandshake | undefined;
   #keys: NoiseKeys | undefined;
   #peer: ServerAddress | undefined;
+  /** The cluster key of the handshake, from HELLO on. */
+  #clusterKey: ClusterKey | undefined;
   #prologue: Uint8Array = NOTHING;
   readonly #output: Uint8Array[] = [];
   #chunks: Uint8Array[] = [];
@@ -104,6 +106,12 @@ export class PeerChannel {
   /** What the peer says of itself, once it has proved the cluster's key. */
   get peer(): ServerAddress | undefined {
     return this.#phase === 'open' || this.#phase === 'ended' ? this.#peer : undefined;
+  }
+
+  /** The ring no longer has the key of the handshake: whoever is at the other end has proved nothing by it. */
+  get isRevoked(): boolean {
+    const key = this.#clusterKey;
+    return key !== undefined && this.#options.ring.find(key.id) === undefined;
   }
 
   /** Bytes of the handshake that are to be written. */
@@ -255,6 +263,7 @@ export class PeerChannel {
 
   #begin(key: ClusterKey, preface: Uint8Array, isInitiator: boolean): void {
     const { ephemeral, rekeyMessages } = this.#options;
+    this.#clusterKey = key;
     const prologue = concatBytes([preface, key.id]);
     this.#handshake = new NoiseHandshake({
       isInitiator,

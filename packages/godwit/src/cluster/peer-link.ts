@@ -105,6 +105,11 @@ export class PeerLink {
     this.#carrier.end();
   }
 
+  /** Ends the link at once where the ring no longer has the key that it was made with. */
+  endIfRevoked(): void {
+    if (this.#channel.isRevoked) this.#fail(WireCode.UnknownKey, 'the key of this peer link was revoked');
+  }
+
   #takeEarly(): void {
     const early = this.#early;
     this.#early = undefined;

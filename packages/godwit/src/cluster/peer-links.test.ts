@@ -210,6 +210,48 @@ for (const [name, createTransport] of [
       assert.deepEqual([bob.frames.length, bob.links.size, bob.lost.length], [0, 0, 0]);
     });
 
+    test('end at once, whoever dialled, when the key they were made with is revoked; others stay', async (t) => {
+      const transport = createTransport();
+      const [old, next] = [KeyRing.generateKey(), KeyRing.generateKey()];
+      const keys = new KeyRing(old);
+      const revoked = keys.newest.idText;
+      const bob = await startNode(t, transport, 'bob', { ring: keys });
+      const alice = await startNode(t, transport, 'alice', { ring: new KeyRing(old) });
+      const dave = await startNode(t, transport, 'dave', { ring: new KeyRing([old, next]) });
+      const carol = await startNode(t, transport, 'carol', { ring: new KeyRing(next) });
+      alice.links.send(bob.address, ping(1));
+      bob.links.send(dave.address, ping(1));
+      await bob.until(() => bob.frames.length === 1);
+      await dave.until(() => dave.frames.length === 1);
+      keys.rotate(next);
+      carol.links.send(bob.address, ping(1));
+      await bob.until(() => bob.frames.length === 2);
+      // The old key still opens: nothing is lost, and nobody dials again.
+      alice.links.send(bob.address, ping(2));
+      bob.links.send(dave.address, ping(2));
+      await bob.until(() => bob.frames.length === 3);
+      await dave.until(() => dave.frames.length === 2);
+      assert.deepEqual([bob.links.size, bob.lost, bob.failures], [3, [], []]);
+
+      keys.retire(revoked);
+      assert.deepEqual([bob.links.size, bob.lost.toSorted()], [1, ['alice', 'dave']]);
+      assert.deepEqual(
+        bob.failures.map(({ code }) => code),
+        ['ERR_GODWIT_UNKNOWN_KEY', 'ERR_GODWIT_UNKNOWN_KEY'],
+      );
+      await alice.until(() => alice.lost.length === 1);
+      await dave.until(() => dave.lost.length === 1);
+      bob.links.send(dave.address, ping(3));
+      carol.links.send(bob.address, ping(2));
+      await dave.until(() => dave.frames.length === 3);
+      await bob.until(() => bob.frames.length === 4);
+      assert.deepEqual([bob.links.size, bob.frames.at(-1)?.from, carol.lost], [2, 'carol', []]);
+      // Who has the old key alone is let in no more.
+      alice.links.send(bob.address, ping(3));
+      await alice.until(() => alice.lost.length === 2);
+      assert.deepEqual([bob.links.size, bob.frames.length], [2, 4]);
+    });
+
     test('end in silence when idle', async (t) => {
       const transport = createTransport();
       const alice = await startNode(t, transport, 'alice', { idleTimeoutMs: 30 });
@@ -314,6 +356,60 @@ describe('peer links', () => {
       [bob.lost, bob.failures[0]?.code, bob.links.size],
       [['alice'], 'ERR_GODWIT_PROTOCOL', 0],
     );
+  });
+
+  test('come to nothing when their key is revoked before the peer has answered', async (t) => {
+    const network = new MemoryNetwork();
+    const [old, next] = [KeyRing.generateKey(), KeyRing.generateKey()];
+    const keys = new KeyRing(old);
+    const bob = await startNode(t, network, 'bob', { ring: keys });
+    const isReached = Promise.withResolvers<undefined>();
+    network.listen(
+      { host: 'mute', port: 7 },
+      {
+        onCarrier: (carrier) => {
+          bob.carriers.push(carrier);
+          carrier.start({
+            onData: () => isReached.resolve(undefined),
+            onDrain: () => undefined,
+            onClose: () => undefined,
+          });
+        },
+      },
+    );
+    bob.links.send({ name: 'mute', host: 'mute', port: 7 }, ping(1));
+    await isReached.promise;
+    keys.replace([next, old]);
+    assert.deepEqual(bob.lost, []);
+    keys.replace([next]);
+    assert.deepEqual([bob.lost, bob.failures[0]?.code], [['mute'], 'ERR_GODWIT_UNKNOWN_KEY']);
+  });
+
+  test('come to nothing when their key is revoked before the peer that dialled has finished', async (t) => {
+    const network = new MemoryNetwork();
+    const [old, next] = [KeyRing.generateKey(), KeyRing.generateKey()];
+    const keys = new KeyRing([next, old]);
+    const bob = await startNode(t, network, 'bob', { ring: keys });
+    const self = { name: 'alice', host: 'alice', port: 1 };
+    const channel = PeerChannel.initiate({ ring: new KeyRing(old), self }, 'bob');
+    const isAnswered = Promise.withResolvers<Carrier>();
+    const isClosed = Promise.withResolvers<undefined>();
+    network.dial(bob.address, { timeoutMs: 1_000 }, (_error, carrier) => {
+      carrier?.start({
+        onData: (chunk) => {
+          channel.receive(chunk);
+          isAnswered.resolve(carrier);
+        },
+        onDrain: () => undefined,
+        onClose: () => isClosed.resolve(undefined),
+      });
+      carrier?.write(channel.takeOutput());
+    });
+    const carrier = await isAnswered.promise;
+    keys.replace([next]);
+    carrier.write(channel.takeOutput());
+    await isClosed.promise;
+    assert.deepEqual([bob.failures[0]?.code, bob.links.size], ['ERR_GODWIT_UNKNOWN_KEY', 0]);
   });
 
   test('go by the newest key, and by an accepted one during a rotation', async (t) => {

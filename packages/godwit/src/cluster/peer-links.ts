@@ -1,7 +1,8 @@
 /**
  * All links between this server and its peers (protocol.md §9.1): dialled when there is something to send, used in both
  * directions whoever dialled. When two servers dial each other at once both links live, and each side goes on
- * sending on the one that opened first for it, so that what one side sends stays in order.
+ * sending on the one that opened first for it, so that what one side sends stays in order. A link lives no longer than the
+ * cluster key that it was made with is in the ring.
  */
 import { WireCode, errorCodeOf, type PeerFrame, type ServerAddress } from '../wire/index.ts';
 import { networkOf } from '../carriers/address.ts';
@@ -76,10 +77,15 @@ export class PeerLinks {
   readonly #pending = new Set<PeerLink>();
   /** Peers whose frames of this tick wait for its end. */
   #unflushed: Peer[] = [];
+  /** No longer follows the ring. */
+  readonly #forgetRing: () => void;
   #isClosed = false;
 
   constructor(options: PeerLinksOptions) {
     this.#options = options;
+    this.#forgetRing = options.ring.subscribe(() => {
+      for (const link of this.#allLinks()) link.endIfRevoked();
+    });
   }
 
   /** Open links. */
@@ -155,13 +161,17 @@ export class PeerLinks {
       this.#flush(peer);
     }
     this.#isClosed = true;
-    const dialled = [...this.#peers.values()].flatMap((peer) => peer.dialled ?? []);
-    for (const link of [...this.#owners.keys(), ...this.#pending, ...dialled]) {
-      link.end(errorCodeOf(WireCode.None), 'closed');
-    }
+    this.#forgetRing();
+    for (const link of this.#allLinks()) link.end(errorCodeOf(WireCode.None), 'closed');
     this.#peers.clear();
     this.#owners.clear();
     this.#pending.clear();
+  }
+
+  /** Those in their handshake included. */
+  #allLinks(): PeerLink[] {
+    const dialled = [...this.#peers.values()].flatMap((peer) => peer.dialled ?? []);
+    return [...this.#owners.keys(), ...this.#pending, ...dialled];
   }
 
   #peerAt(address: ServerAddress): Peer {

@@ -134,8 +134,8 @@ export class KeyRing {
   }
 
   /**
-   * Forgets the key with that id (hexadecimal): what it sealed does not open any more. True if the key was known. Throws
-   * `RangeError` for the newest, which can not be retired.
+   * Forgets the key with that id (hexadecimal): what it sealed does not open any more, and links between servers that were
+   * made with it end. True if the key was known. Throws `RangeError` for the newest, which can not be retired.
    */
   retire(id: string): boolean {
     if (id === this.newest.idText)
@@ -148,7 +148,7 @@ export class KeyRing {
   }
 
   /**
-   * All keys at once, newest first: the first one seals from now on, and what is not among them opens no more. For a ring
+   * All keys at once, newest first: the first one seals from now on, and what is not among them is retired. For a ring
    * that is kept somewhere else. Throws as the constructor does, and then changes nothing.
    */
   replace(keys: readonly KeyInput[]): void {

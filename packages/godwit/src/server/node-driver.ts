@@ -265,7 +265,8 @@ export class NodeDriver {
   }
   handlePeerLost(name: string): void {
     this.#node.handlePeerLost(now(), name);
-    this.#driver.settle();
+    // Not at once: it may be the application that has just revoked a key.
+    this.#driver.schedule();
   }
   closeStandbys(): void {
     this.#node.closeStandbys(now());
