@@ -14,6 +14,12 @@ function fenced(scene: Scene, options: ServerOptions = {}): () => ServerOptions 
 
 const SETTING = '`fence`: one for all servers (createLocalFence, or a store)';
 
+/** Where a copy goes that its client never confirmed. */
+const LATE_OFFERS = [
+  { name: 'has it handed over to a third server', to: 'c' },
+  { name: 'comes back to it', to: 'b' },
+] as const;
+
 export const fenceAttacks: readonly Attack[] = [
   {
     name: 'a client goes back to an older ticket, at a server that knows no better',
@@ -43,6 +49,41 @@ export const fenceAttacks: readonly Attack[] = [
       return bring(scene, b as SceneServer, { secret: client.secret, ticket });
     },
   },
+  ...LATE_OFFERS.map(({ name, to }): Attack => ({
+    name: `a client keeps an offer until its session has gone on elsewhere, and ${name}`,
+    expected: 'REFUSE ERR_GODWIT_STALE_POINT',
+    defence: 'the fence is asked before what was never confirmed is taken (protocol.md §10.10)',
+    edits: [
+      {
+        file: 'session/session-attachment.ts',
+        search: 'if (!fence || this.#core.confirmed) {',
+        replace: 'if (!fence || this.#core.acceptPayload || this.#core.confirmed) {',
+      },
+    ],
+    run: async (scene) => {
+      const fence = scene.library.createLocalFence();
+      const [a, b, c] = (await scene.cluster(['a', 'b', 'c'], () => ({ fence }))) as [
+        SceneServer,
+        SceneServer,
+        SceneServer,
+      ];
+      const client = await RawClient.open(scene, a);
+      const { secret, ticket } = client.knowledge;
+      const offer = await RawClient.connect(scene, b);
+      offer.bytes(offer.migrateFrame(client, { origin: 'a' }));
+      const { epoch } = await offer.next('accept');
+      // The copy makes a point of its own, which is newer than any that will be made at `a`.
+      offer.data(new TextEncoder().encode('1'));
+      await offer.until(() => offer.frames.some(({ frame }) => frame === 'data'), 'output');
+      for (const amount of [-30, -30, -30]) await client.pay(amount);
+      return bring(
+        scene,
+        to === 'c' ? c : b,
+        { secret, ticket },
+        { origin: 'b', originEpoch: epoch, originState: 0, epoch: epoch + 1 },
+      );
+    },
+  })),
   {
     name: 'a client forks itself: two servers get one session under one epoch',
     expected: 'closed at all but one',

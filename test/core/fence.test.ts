@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FenceConfig, ServerSession } from '../../packages/godwit/src/session/index.ts';
-import { Delivery, WireCode, comparePoints, concatBytes } from '../../packages/godwit/src/wire/index.ts';
+import {
+  Delivery,
+  Source,
+  WireCode,
+  comparePoints,
+  concatBytes,
+} from '../../packages/godwit/src/wire/index.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { MODES, Scenario, type ScenarioOptions } from '../world/scenario.ts';
 import { transformed } from '../world/server-apps.ts';
@@ -205,6 +211,161 @@ test('a copy that goes on before its client confirms it goes live with the point
     assert.equal(copy.isConfirmed, !isLate);
     assert.equal(forked.closed, isLate);
   }
+});
+
+interface Offer {
+  readonly scenario: Scenario;
+  /** The point that it was made from. */
+  readonly began: RawClient['tickets'][number];
+  /** A client that was sent ACCEPT, and has not confirmed; its copy has made points of its own. */
+  readonly forked: RawClient;
+  /** Another carrier of it. */
+  connect(server: string): RawClient;
+  copy(): ServerSession | undefined;
+}
+
+/** An offer at `b`. `isLate`: the session goes on at `a`, so that what the offer began from is too old by now. */
+function offered(isLate: boolean, options: Parameters<typeof fenced>[1] = {}): Offer {
+  const { scenario } = fenced(STRICT, { delivery: Delivery.Commit, length: 0, ...options });
+  const { world } = scenario;
+  const raw = openedAt(scenario, 'a');
+  const connect = (server: string): RawClient => {
+    const client = new RawClient(world, server);
+    client.secret = raw.secret;
+    return client;
+  };
+  const pay = (): void => {
+    raw.data(new Uint8Array(4096));
+    world.run(50);
+  };
+  pay();
+  const began = raw.tickets.at(-1);
+  assert.ok(began);
+  const forked = connect('b');
+  forked.acknowledgesTickets = true;
+  forked.migrate({ ...positionAt(began), originState: 1 });
+  world.run(50);
+  assert.ok(forked.find('accept'));
+  forked.data(new Uint8Array(4096));
+  world.run(10);
+  for (let piece = 0; isLate && piece < 3; piece += 1) pay();
+  const { sessionId } = knowledgeOf(raw);
+  return { scenario, began, forked, connect, copy: () => world.server('b').node.session(sessionId) };
+}
+
+for (const isLate of [true, false]) {
+  const what = isLate ? 'from which its session went on elsewhere is not' : 'that the fence lets in is';
+
+  test(`an offer ${what} handed over, though its client says that it left it`, () => {
+    const { scenario, began, connect, copy } = offered(isLate);
+    const mover = connect('c');
+    mover.migrate({ ...positionAt(began), epoch: 3, origin: 'b', originEpoch: 2 });
+    scenario.world.run(200);
+    if (isLate) {
+      assert.equal(mover.find('refuse')?.code, WireCode.StalePoint);
+      assert.equal(copy(), undefined, 'it was left behind');
+      return;
+    }
+    assert.equal(mover.find('accept')?.source, Source.Origin);
+    mover.confirm();
+    scenario.world.run(50);
+    assert.ok(mover.find('support'));
+    assert.equal(copy(), undefined, 'it moved on');
+  });
+
+  test(`an offer ${what} detached`, () => {
+    const { scenario, forked, copy } = offered(isLate);
+    forked.maced('detach', { epoch: 3 }, 'detach');
+    scenario.world.run(200);
+    assert.equal(forked.find('detached') === undefined, isLate);
+    assert.equal(forked.tickets.length > 0, !isLate);
+    assert.equal(copy() === undefined, isLate);
+  });
+
+  test(`an offer ${what} resumed, and confirmed`, () => {
+    const { scenario, began, connect, copy } = offered(isLate);
+    const back = connect('b');
+    back.migrate({ ...positionAt(began), epoch: 3, origin: 'b', originEpoch: 2 });
+    scenario.world.run(50);
+    if (isLate) {
+      assert.equal(back.find('refuse')?.code, WireCode.StalePoint);
+      assert.equal(copy(), undefined, 'it was left behind');
+      return;
+    }
+    back.confirm();
+    scenario.world.run(50);
+    assert.equal(copy()?.isConfirmed, true);
+    assert.ok(back.find('support'));
+  });
+}
+
+test('of two attaches that cross, the one that is left was let in by the fence before the other is taken', () => {
+  const { scenario, store } = fenced(STRICT, { conditions: { latencyMs: () => 50 } });
+  const { world } = scenario;
+  const raw = openedAt(scenario, 'a');
+  world.run(200);
+  const { head, secret, sessionId } = knowledgeOf(raw);
+  const carriers = [3, 4].map((epoch) => {
+    const client = new RawClient(world, 'a');
+    client.secret = secret;
+    return { client, epoch };
+  });
+  for (const { client, epoch } of carriers) client.migrate({ head, epoch });
+  world.run(400);
+  assert.ok(carriers[1]?.client.find('accept'));
+  assert.equal(carriers[0]?.client.closed, true);
+  assert.equal(store.recordOf(sessionId)?.epoch, 3);
+});
+
+test('strict: an offer is not handed over, nor resumed, while the fence is away, and goes on waiting for CONFIRM', () => {
+  let isAway = false;
+  const { scenario, began, forked, connect, copy } = offered(false, { conditions: { isAway: () => isAway } });
+  isAway = true;
+  const [mover, back] = [connect('c'), connect('b')];
+  back.migrate({ ...positionAt(began), epoch: 3, origin: 'b', originEpoch: 2 });
+  mover.migrate({ ...positionAt(began), epoch: 4, origin: 'b', originEpoch: 2 });
+  scenario.world.run(1200);
+  assert.equal(back.find('refuse')?.code, WireCode.FenceUnavailable);
+  assert.ok(mover.find('refuse'));
+  assert.equal(copy()?.state, 'offered');
+  isAway = false;
+  forked.confirm();
+  scenario.world.run(10);
+  assert.equal(copy()?.isConfirmed, true);
+});
+
+test('an offer whose PULL was given up while the fence was asked is confirmed, but not frozen', () => {
+  let latencyMs = 0;
+  const { scenario, began, forked, connect, copy } = offered(false, {
+    conditions: { latencyMs: () => latencyMs },
+  });
+  const { world } = scenario;
+  const mover = connect('c');
+  latencyMs = 200;
+  mover.migrate({ ...positionAt(began), epoch: 3, origin: 'b', originEpoch: 2 });
+  world.run(50);
+  mover.hangUp();
+  world.run(500);
+  assert.deepEqual([copy()?.state, copy()?.isConfirmed], ['active', true]);
+  assert.ok(forked.find('support'));
+  assert.equal(world.server('b').node.population.handovers, 0);
+});
+
+test('an offer that is confirmed by a PULL which comes to nothing, and has no carrier, does not wait for ever', () => {
+  let latencyMs = 0;
+  const { scenario, began, forked, connect, copy } = offered(false, {
+    conditions: { latencyMs: () => latencyMs },
+  });
+  const { world } = scenario;
+  const mover = connect('c');
+  latencyMs = 200;
+  mover.migrate({ ...positionAt(began), epoch: 3, origin: 'b', originEpoch: 2 });
+  world.run(50);
+  mover.hangUp();
+  forked.hangUp();
+  world.run(500);
+  assert.deepEqual([copy()?.state, copy()?.isConfirmed], ['detached', true]);
+  world.until(() => copy() === undefined);
 });
 
 test('strict: where the fence is away, OPEN and MIGRATE are refused, with "try elsewhere", and others serve', () => {

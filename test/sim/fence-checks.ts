@@ -1,6 +1,11 @@
 /** What must hold of a fence's records, and of the servers that ask it (protocol.md §10.10; I4, I5). */
 import { WireCode, comparePoints, toHex, type Frame } from '../../packages/godwit/src/wire/index.ts';
-import type { FenceAnswer, FenceQuestion, FenceRecord } from '../../packages/godwit/src/session/index.ts';
+import type {
+  FenceAnswer,
+  FenceQuestion,
+  FenceRecord,
+  ServerSession,
+} from '../../packages/godwit/src/session/index.ts';
 import { VirtualFence } from '../world/virtual-fence.ts';
 import { fenceConditions, type FencePlan } from './fence-plan.ts';
 import type { Simulation } from './simulation.ts';
@@ -39,6 +44,17 @@ export class FenceChecks {
       records.some(([, { newest }]) => comparePoints(newest, { epoch, k }) >= 0),
       'I4',
       () => `ticket (${epoch}, ${k}) was released, and the fence does not know of it`,
+    );
+  }
+
+  /** A server counts as the session's, by CONFIRM or by a client that names it as the one that it leaves. */
+  confirmedAt(server: string, { id, epoch }: ServerSession): void {
+    if (this.#plan.config.mode !== 'strict') return;
+    const records = [...this.store.records].filter(([key]) => key.startsWith(id));
+    this.#expect(
+      records.some(([, record]) => record.epoch >= epoch),
+      'I5',
+      () => `${server} is confirmed for epoch ${epoch}, and the fence does not know of it`,
     );
   }
 

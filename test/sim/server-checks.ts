@@ -132,6 +132,7 @@ export class ServerChecks {
     const key = `${session.id} ${session.epoch}`;
     const other = this.#confirmed.get(key);
     this.#confirmed.set(key, server);
+    this.#simulation.fence?.confirmedAt(server.address.name, session);
     this.#simulation.violations.expect(
       other === undefined || other === server,
       'I5',

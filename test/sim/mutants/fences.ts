@@ -10,6 +10,29 @@ export const FENCE_MUTANTS: readonly Mutant[] = [
     'if (fence === undefined) this.#seal(point);',
     'if (fence === undefined || point.k > 0) this.#seal(point);',
   ),
+  {
+    name: 'attach-left-without-the-fence',
+    breaks: ['I5', 'I4'],
+    reason: 'a client has what it was offered long ago handed on, and goes back behind any ticket',
+    edits: [
+      {
+        file: 'session/session-attachment.ts',
+        search: 'if (!fence || this.#core.confirmed) {',
+        replace: `const asks = Object.hasOwn(this, 'asks');
+    Reflect.deleteProperty(this, 'asks');
+    if (!fence || this.#core.confirmed || !asks) {`,
+      },
+      {
+        // A frame on the session's own carrier goes on asking.
+        file: 'session/session-attachment.ts',
+        search: `host.setBusy(carrierId, true);
+    this.goLive(`,
+        replace: `host.setBusy(carrierId, true);
+    Object.assign(this, { asks: true });
+    this.goLive(`,
+      },
+    ],
+  },
   mutant(
     'fence-takes-no-ticket-but-the-newest',
     ['I4'],

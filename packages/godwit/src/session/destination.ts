@@ -183,8 +183,8 @@ export class Destination {
     );
   }
 
-  /** The session, or a leftover of it, is on this server. `isLive`: the fence says that it lives here. */
-  #meetSession(attach: PendingAttach, session: ServerSession, isLive = false): void {
+  /** The session, or a leftover of it, is on this server. `isChecked`: the fence says that it lives here. */
+  #meetSession(attach: PendingAttach, session: ServerSession, isChecked = false): void {
     const { migrate } = attach;
     if (this.#host.findSession(attach.id) !== session) {
       this.#openTicket(attach);
@@ -197,7 +197,8 @@ export class Destination {
         true,
       );
     if (migrate.origin === this.#host.config.name && session.isKnownAs(migrate.originEpoch)) {
-      if (!isLive) {
+      // Another attach may have come in while the fence was asked, and not be confirmed.
+      if (!isChecked || !session.isLive) {
         this.#fence.resume(
           attach,
           session,
@@ -209,7 +210,6 @@ export class Destination {
         );
         return;
       }
-      session.confirm(); // whoever names this attach as the one it leaves has our ACCEPT
       this.#resume(attach, session);
       return;
     }

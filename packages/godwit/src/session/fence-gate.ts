@@ -58,7 +58,11 @@ export class FenceGate {
     );
   }
 
-  /** The client comes back to the copy that is here: `leftBehind` when it went live elsewhere meanwhile. */
+  /**
+   * The client comes back to the copy that is here: `leftBehind` when it went live elsewhere meanwhile. If what it comes back
+   * to was not confirmed, that confirms it, and the copy must go live as at CONFIRM: it may have been offered long ago, and
+   * have made points since that no longer show where it began.
+   */
   resume(
     attach: PendingAttach,
     session: ServerSession,
@@ -67,12 +71,15 @@ export class FenceGate {
   ): void {
     const { fence } = session;
     if (!fence) {
-      then();
+      session.goLive(then);
       return;
     }
     this.#await(
       attach,
-      (answered) => fence.check(attach.migrate.epoch, answered),
+      (answered) => {
+        if (session.isLive) fence.check(attach.migrate.epoch, answered);
+        else session.goLive(answered);
+      },
       (answer) => {
         if (answer.kind === 'refused') leftBehind(answer.server);
         else {

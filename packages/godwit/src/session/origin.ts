@@ -28,12 +28,14 @@ export interface OriginHost {
   sendPeer(peer: ServerAddress, bytes: Uint8Array): void;
 }
 
-/** A session frozen for a destination. */
+/** A session that is about to be frozen for a destination, or is. */
 interface Handover {
   readonly requestId: number;
   readonly to: ServerAddress;
   readonly epoch: number;
   readonly clientReceived: number;
+  /** When the application must have answered: the rest of the PULL's time is for STATE. */
+  readonly freezeDeadline: number;
   stateSent: boolean;
 }
 
@@ -47,7 +49,7 @@ export class Origin {
     this.#pulls = new RateLimit(host.config.limits.maxPullsPerSecond);
   }
 
-  /** Sessions frozen for a destination at present. */
+  /** Hand-overs under way. */
   get size(): number {
     return this.#handovers.size;
   }
@@ -92,17 +94,45 @@ export class Origin {
         this.#host.sendPeer(peer, encodePeerFrame('gone', { requestId: pull.requestId, ended: true }));
         return;
       }
-      session.confirm(); // the client names this attach as the one it leaves: it has our ACCEPT
       session.noteEpoch(migrate.epoch);
-      this.#handovers.set(id, {
+      const budget = Math.min(pull.deadlineMs, this.#host.config.timers.pullTimeoutMs);
+      this.#begin(session, {
         requestId: pull.requestId,
         to: peer,
         epoch: migrate.epoch,
         clientReceived: migrate.received,
+        freezeDeadline: this.#host.now + budget * 0.8,
         stateSent: false,
       });
-      const budget = Math.min(pull.deadlineMs, this.#host.config.timers.pullTimeoutMs);
-      session.freeze(this.#host.now + budget * 0.8, true);
+    });
+  }
+
+  /**
+   * The client names the present attach as the one that it leaves, so it has our ACCEPT. What it never confirmed goes live
+   * first, as at CONFIRM: else the fence would not see from where it began, but only what it has become at the destination.
+   */
+  #begin(session: ServerSession, handover: Handover): void {
+    const { id } = session;
+    const { requestId, to, freezeDeadline } = handover;
+    this.#handovers.set(id, handover);
+    session.goLive((answer) => {
+      if (answer.kind === 'refused') {
+        const ended = answer.code === WireCode.SessionEnded;
+        this.#host.sendPeer(to, encodePeerFrame('gone', { requestId, ended }));
+        return;
+      }
+      // Given up meanwhile, by the destination or by the client; or the session ended.
+      if (this.#handovers.get(id) !== handover) return;
+      if (session.isLive && this.#host.now < freezeDeadline) {
+        session.freeze(freezeDeadline, true);
+        return;
+      }
+      this.#handovers.delete(id);
+      this.#refuse(
+        to,
+        requestId,
+        new ProtocolError(WireCode.FenceUnavailable, 'no answer of the fence in time'),
+      );
     });
   }
 

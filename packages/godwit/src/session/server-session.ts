@@ -7,6 +7,7 @@
 import { Delivery, WireCode, toHex, type FrameName, type ProtocolError } from '../wire/index.ts';
 import type { Failure, Incoming } from './client-events.ts';
 import type { MacLabel } from './crypto.ts';
+import type { FenceAnswer } from './fence-rules.ts';
 import type { ServerState } from './server-state.ts';
 import type { ServerStreams, SnapshotPoint } from './server-streams.ts';
 import { SessionAttachment, type ResumeOptions } from './session-attachment.ts';
@@ -307,9 +308,13 @@ export class ServerSession {
     this.#attachment.resume(options);
   }
 
-  /** @internal CONFIRM was verified, or the client named this server as its origin. */
-  confirm(): void {
-    this.#attachment.confirm();
+  /** @internal Its client took the present attach, and the fence let it. */
+  get isLive(): boolean {
+    return this.#core.confirmed;
+  }
+  /** @internal The client names the present attach as the one that it leaves. `then` hears what the fence says to that. */
+  goLive(then: (answer: FenceAnswer) => void): void {
+    this.#attachment.goLive(then);
   }
 
   /** @internal */

@@ -4,6 +4,7 @@
  */
 import { NO_MAC, encodePayload, type Point } from '../wire/index.ts';
 import type { Failure } from './client-events.ts';
+import type { FenceAnswer } from './fence-rules.ts';
 import type { SessionCore } from './session-core.ts';
 import type { SessionEnd } from './session-end.ts';
 import type { SessionOutput } from './session-output.ts';
@@ -96,27 +97,45 @@ export class SessionAttachment {
     this.#core.touch();
   }
 
-  /** CONFIRM was verified. Where there is a fence, it has the last word. */
-  goLive(): void {
-    const { fence, carrierId, acceptPayload, host } = this.#core;
-    if (!fence || carrierId === undefined) {
-      this.confirm();
+  /**
+   * The client took this attach: it confirmed it, or names it as the one that it leaves. Where there is a fence, it has the
+   * last word; `then` hears it. By then the session may have ended, or been attached anew.
+   */
+  goLive(then: (answer: FenceAnswer) => void): void {
+    const { fence, acceptPayload } = this.#core;
+    if (!fence || this.#core.confirmed) {
+      this.#confirm();
+      then({ kind: 'granted' });
       return;
     }
-    host.setBusy(carrierId, true);
     fence.goLive((answer) => {
-      host.setBusy(carrierId, false);
-      if (this.#core.carrierId !== carrierId || this.#core.acceptPayload !== acceptPayload) return;
-      if (answer.kind === 'unavailable' && fence.config.mode === 'strict')
-        this.expire({ code: 'ERR_GODWIT_FENCE_UNAVAILABLE', message: answer.message });
-      else if (answer.kind !== 'refused') this.confirm();
+      const isKept = answer.kind === 'unavailable' && fence.config.mode === 'strict';
+      if (answer.kind !== 'refused' && !isKept && this.#core.acceptPayload === acceptPayload) this.#confirm();
+      then(answer);
     });
   }
 
-  /** It is live here: CONFIRM was verified, or the client named this server as its origin. */
-  confirm(): void {
+  /** The same, as a frame on the session's own carrier says, which waits. Without the fence, `strict` closes that. */
+  goLiveByFrame(then: () => void): void {
+    const { fence, carrierId, host } = this.#core;
+    if (!fence || this.#core.confirmed || carrierId === undefined) {
+      this.goLive(then);
+      return;
+    }
+    host.setBusy(carrierId, true);
+    this.goLive((answer) => {
+      host.setBusy(carrierId, false);
+      if (this.#core.carrierId !== carrierId) return;
+      if (this.#core.confirmed) this.#end.guarded(then);
+      else if (answer.kind === 'unavailable')
+        this.expire({ code: 'ERR_GODWIT_FENCE_UNAVAILABLE', message: answer.message });
+    });
+  }
+
+  #confirm(): void {
     if (this.#core.confirmed || this.#core.state === 'ended') return;
     if (this.#core.state === 'offered') this.#core.setState('confirm');
+    else if (this.#core.carrierId === undefined) this.#awaitClient();
     this.#core.confirmed = true;
     this.#core.everConfirmed = true;
     this.#core.acceptPayload = undefined;
@@ -211,10 +230,14 @@ export class SessionAttachment {
     if (this.#core.state === 'ended') return;
     this.#core.setState('carrierLost');
     this.#core.timers.cancel('ack');
-    if (this.#core.everConfirmed && this.#core.state !== 'frozen')
-      this.#core.timers.set('detached', this.#core.now + this.#core.host.config.timers.detachedTimeoutMs);
+    if (this.#core.everConfirmed && this.#core.state !== 'frozen') this.#awaitClient();
     this.#core.fence?.watch();
     this.#core.host.emit({ type: 'detached', session: this.#core.session });
+    this.#core.touch();
+  }
+
+  #awaitClient(): void {
+    this.#core.timers.set('detached', this.#core.now + this.#core.host.config.timers.detachedTimeoutMs);
     this.#core.touch();
   }
 }

@@ -116,10 +116,13 @@ export class SessionFrames {
       case 'detach':
         this.#end.verified('detach', frame, () => {
           if (frame.epoch <= this.#core.highestEpoch) return;
-          this.#attachment.confirm(); // whoever detaches the session has our ACCEPT
           this.#attachment.noteEpoch(frame.epoch);
-          this.#core.detach = { epoch: frame.epoch, ready: false, sent: false };
-          this.#attachment.freeze(this.#core.now + this.#core.host.config.timers.pullTimeoutMs / 4, false);
+          // Whoever detaches the session has our ACCEPT.
+          this.#attachment.goLiveByFrame(() => {
+            if (frame.epoch !== this.#core.highestEpoch) return; // overtaken
+            this.#core.detach = { epoch: frame.epoch, ready: false, sent: false };
+            this.#attachment.freeze(this.#core.now + this.#core.host.config.timers.pullTimeoutMs / 4, false);
+          });
         });
         return;
       default:
@@ -134,7 +137,7 @@ export class SessionFrames {
       'confirm',
       frame,
       () => {
-        if (this.#core.acceptPayload === accept) this.#attachment.goLive();
+        if (this.#core.acceptPayload === accept) this.#attachment.goLiveByFrame(() => undefined);
       },
       [accept],
     );
