@@ -4,7 +4,16 @@ import { once } from 'node:events';
 import http from 'node:http';
 import tls from 'node:tls';
 import { test, before } from 'node:test';
-import { KeyRing, connect, type Refusal, type ServerOptions, type ServerSocket, type Socket } from 'godwit';
+import { setTimeout } from 'node:timers/promises';
+import {
+  KeyRing,
+  connect,
+  type Refusal,
+  type ServerOptions,
+  type ServerSocket,
+  type ServerStats,
+  type Socket,
+} from 'godwit';
 import { Authority, type Identity } from './certificates.ts';
 import { startCluster, type Cluster } from './cluster.ts';
 
@@ -202,6 +211,30 @@ for (const { what, spoil, reason } of [
     socket.destroy();
   });
 }
+
+test('a client that is revoked is refused over a standby of better days, and takes its session back where it lives', async () => {
+  await using cluster = await start({}, { requestCert: true });
+  const socket = dial(cluster, clientIdentity);
+  await once(socket, 'connect');
+  await exchange(socket, 'welcome');
+  const isReady = ({ carriers, halfOpen }: ServerStats): boolean => carriers > 0 && halfOpen === 0;
+  while (!isReady(cluster.servers[1]?.stats as ServerStats)) await setTimeout(5);
+  const context = { ca: authority.ca, crl: await authority.revoke([clientIdentity]) };
+  const refusals: Refusal[] = [];
+  for (const server of cluster.servers) {
+    server.setSecureContext(context);
+    server.on('refused', (refusal: Refusal) => refusals.push(refusal));
+  }
+  const here = socketAt(cluster, 's0');
+  await assert.rejects(socket.migrate({ to: 's1' }), { code: 'ERR_GODWIT_MIGRATION_FAILED' });
+  assert.deepEqual(
+    refusals.map(({ code }) => code),
+    ['ERR_GODWIT_DENIED'],
+  );
+  await exchange(socket, 'still there');
+  assert.equal(socketAt(cluster, 's0'), here);
+  socket.destroy();
+});
 
 test('node:http serves and asks over TLS, and sees that it is encrypted', async () => {
   const web = http.createServer((request, response) => {

@@ -162,7 +162,10 @@ export class Destination {
     });
   }
 
-  /** The client is who it says it is: would the application have it? It is not asked of a session that is here, in-band. */
+  /**
+   * The client is who it says it is: may it come in, by its certificate, and would the application have it? Nobody is asked of
+   * a session that is here, in-band: so a client takes back what a move that failed has frozen, and does not come in.
+   */
   #authorize(attach: PendingAttach, then: () => void): void {
     const { carrierId, id } = attach;
     if (this.#host.config.authorizes !== true || this.#host.findSession(id)?.carrierId === carrierId) {
