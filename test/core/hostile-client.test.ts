@@ -469,6 +469,31 @@ test('an in-band MIGRATE that names another origin leaves nothing of its carrier
   scenario.finishExactly();
 });
 
+test('a true ticket of another session of that id, on the carrier of one that nobody answered for, ends with that carrier', () => {
+  for (const originState of [0, 1]) {
+    const scenario = new Scenario({ servers: ['a', 'b'] });
+    const { world } = scenario;
+    const own = new RawClient(world, 'a');
+    own.open({ epoch: 2 });
+    world.run(10);
+    own.frame('ack', { received: 0, credit: 1_000_000 });
+    world.run(10);
+    const rival = new RawClient(world, 'b', own.sessionId);
+    rival.open({ epoch: 1 });
+    world.run(10);
+    assert.ok(rival.find('support'));
+    rival.secret = own.secret;
+    const head = own.find('snapshot')?.bytes as Uint8Array;
+    rival.migrate({ head, epoch: 3, newestEpoch: 2, originEpoch: 2, originState });
+    world.run(10_000);
+    assert.equal(rival.closed, true);
+    const { attaches, sessions } = world.server('b').node.population;
+    assert.deepEqual({ attaches, sessions }, { attaches: 0, sessions: 0 });
+    const id = Buffer.from(own.sessionId).toString('hex');
+    assert.equal(world.server('a').node.session(id)?.state, 'active', 'the true one was left in peace');
+  }
+});
+
 test('a BODY without a byte is refused: a server keeps the pieces until the last', () => {
   const app = transformApp({ exports: 4096, stateBytes: 20_000 });
   const scenario = new Scenario({ servers: ['a', 'b'], app, delivery: Delivery.Commit });

@@ -249,6 +249,7 @@ export class Destination {
       return;
     }
     displaceRival(here, head);
+    if (!this.#isCurrent(attach)) return; // it came in-band, and went with the carrier of that rival
     checkAdmission(config, migrate, head, {
       stone: tombstones.get(attach.id, now),
       isDraining: this.#host.isDraining,
