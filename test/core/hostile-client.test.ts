@@ -329,6 +329,35 @@ test('a forged MIGRATE on a carrier of its own leaves the session it names untou
   scenario.finishExactly();
 });
 
+test('a forged MIGRATE that is refused does not make a server forget what the ACCEPT it makes for the client needs (I8)', () => {
+  const scenario = new Scenario({ servers: ['a'], length: 0, server: { cryptoDelayMs: () => 10 } });
+  const { world } = scenario;
+  const own = new RawClient(world, 'a');
+  own.open();
+  world.run(50);
+  own.data(new Uint8Array(20_000));
+  world.run(50);
+  assert.ok(own.frames.some(({ frame }) => frame === 'data'));
+  const head = own.find('snapshot')?.bytes as Uint8Array;
+  const [resuming, forged] = [new RawClient(world, 'a'), new RawClient(world, 'a')];
+  resuming.secret = own.secret;
+  resuming.migrate({ head });
+  world.run(6);
+  forged.migrate({ head }, { forged: true });
+  world.run(12);
+  // ACCEPT is being made, and says that output goes on from 0.
+  assert.ok(forged.find('refuse'));
+  assert.equal(resuming.find('accept'), undefined);
+  own.frame('ack', { received: 20_000, credit: 100_000 });
+  world.run(20);
+  assert.equal(resuming.find('accept')?.outputStart, 0);
+  world.run(50);
+  assert.ok(
+    resuming.frames.some(({ frame }) => frame === 'data'),
+    'output comes again',
+  );
+});
+
 test('a MIGRATE that stops halfway, without its body, is forgotten with its carrier or in time', () => {
   const app = transformApp({ exports: 4096, stateBytes: 20_000 });
   for (const hangsUp of [true, false]) {

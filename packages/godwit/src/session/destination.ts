@@ -285,6 +285,7 @@ export class Destination {
     const newest = session.snapshots.newest;
     session.noteEpoch(migrate.epoch);
     session.expectResume(migrate.epoch, outputStart);
+    attach.resumes = session;
     const inputStart = receive.received;
     this.#accept(
       attach,
@@ -476,7 +477,7 @@ export class Destination {
         asked.peer,
         encodePeerFrame('abort', { sessionId: attach.sessionId, epoch: attach.migrate.epoch }),
       );
-    this.#host.findSession(attach.id)?.forgetResume(attach.migrate.epoch);
+    attach.resumes?.forgetResume(attach.migrate.epoch);
     this.#settle(attach);
   }
 

@@ -10,6 +10,7 @@ import {
 } from '../wire/index.ts';
 import type { DeadlineOwner } from './deadline-heap.ts';
 import type { Farewell } from './farewells.ts';
+import type { ServerSession } from './server-session.ts';
 import type { TransferReceiver } from './session-transfer.ts';
 import { claimedSessionId, type TicketHead } from './ticket.ts';
 
@@ -31,6 +32,8 @@ export class PendingAttach implements DeadlineOwner {
   readonly #expired: (attach: PendingAttach) => void;
   head: TicketHead | undefined;
   pull: Pull | undefined;
+  /** The session for which an ACCEPT is being made that says where its output goes on. */
+  resumes: ServerSession | undefined;
   /** What its origin will be told when the client confirms; set when it handed the session over. */
   farewell: Farewell | undefined;
   readonly #bodyParts: Uint8Array[] = [];
