@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Socket } from 'godwit';
+import type { ServerOptions, Socket } from 'godwit';
 import { KeyRing, NodeCrypto, random } from '../../packages/godwit/src/crypto/index.ts';
 import {
   FrameDecoder,
@@ -24,7 +24,7 @@ import {
 import { gained, refused, type Attack, type Outcome } from './attack.ts';
 import { flipBit } from './bytes.ts';
 import { Relay, type Tampering } from './relay.ts';
-import { CLUSTER_KEY, type Member, type Scene, type SceneServer } from './scene.ts';
+import { CLUSTER_KEY, NEXT_CLUSTER_KEY, type Member, type Scene, type SceneServer } from './scene.ts';
 import { comesTrue, waitUntil } from './wait-until.ts';
 
 const TRIGGERS = 'session/client-triggers.ts';
@@ -49,11 +49,20 @@ export interface Intercepted {
 }
 
 /** A client whose way to server a, wherever it comes from, leads over somebody. Server b listens only if told. */
-async function intercepted(scene: Scene, listens = true, tampering: Tampering = {}): Promise<Intercepted> {
+async function intercepted(
+  scene: Scene,
+  listens = true,
+  tampering: Tampering = {},
+  options: ServerOptions = {},
+): Promise<Intercepted> {
   const [at, b] = (await scene.members('a', 'b')) as [Member, Member];
   const relay = await Relay.start(scene, at, tampering);
   const members = [{ ...at, port: relay.port }, b];
-  const a = await scene.listen(at, { members, advertise: { host: relay.host, port: relay.port } });
+  const a = await scene.listen(at, {
+    members,
+    advertise: { host: relay.host, port: relay.port },
+    ...options,
+  });
   if (listens) await scene.listen(b, { members });
   const client = connectTo(scene, relay);
   return { a, b, relay, client };
@@ -210,6 +219,26 @@ export const clientAttacks: readonly Attack[] = [
       await all.client.migrate({ to: { name: 'a', host: all.relay.host, port: all.relay.port } });
       await pay(all.client, 1);
       return obedience(all, captured);
+    },
+  },
+  {
+    name: 'somebody on the path makes TRIGGER with a key of the cluster that was revoked',
+    expected: 'ignored',
+    defence: 'clients keep the two newest trigger keys (protocol.md §8.5)',
+    setting: 'a second rotation behind the revocation',
+    run: async (scene) => {
+      const keys = new scene.library.KeyRing(CLUSTER_KEY);
+      const revoked = keys.newest.idText;
+      const all = await intercepted(scene, false, {}, { keys });
+      await pay(all.client, 100);
+      const isTold = (idText: string) => (): boolean =>
+        all.relay.fromServer.some(
+          (frame) => frame.frame === 'support' && Buffer.from(frame.triggerKeyId).toString('hex') === idText,
+        );
+      const rotations = [NEXT_CLUSTER_KEY, ...(scene.isDefended ? [KeyRing.generateKey()] : [])];
+      for (const key of rotations) await waitUntil(isTold(keys.rotate(key)), 'SUPPORT with the new key');
+      keys.retire(revoked);
+      return obedience(all, triggerFrame(all.client, all.b, true));
     },
   },
   {
