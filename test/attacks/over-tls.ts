@@ -135,9 +135,9 @@ export const tlsAttacks: readonly Attack[] = [
     defence: 'the secret is bound to the exporter of the TLS connection (protocol.md §3.4)',
     edits: [
       {
-        file: TRANSPORT,
-        search: 'new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)),',
-        replace: 'new Uint8Array(EXPORTER_BYTES + 0 * EXPORTER_LABEL.length * NO_CONTEXT.length),',
+        file: 'carriers/channel-binding.ts',
+        search: 'new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT));',
+        replace: 'new Uint8Array(EXPORTER_BYTES + 0 * EXPORTER_LABEL.length * NO_CONTEXT.length);',
       },
     ],
     run: async (scene) => {

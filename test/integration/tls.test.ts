@@ -17,6 +17,9 @@ import {
 import { Authority, type Identity } from './certificates.ts';
 import { startCluster, type Cluster } from './cluster.ts';
 
+/** OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET, for which node has no name. */
+const NO_EXTENDED_MASTER_SECRET = 1;
+
 let authority: Authority;
 let serverIdentity: Identity;
 let clientIdentity: Identity;
@@ -61,6 +64,11 @@ function socketAt(cluster: Cluster, name: string): ServerSocket {
   return socket;
 }
 
+function hostAndPort(cluster: Cluster): { host: string; port: number } {
+  const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
+  return { host, port: Number(port) };
+}
+
 async function failureOf(socket: Socket): Promise<string | undefined> {
   const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
   return error.code;
@@ -96,21 +104,61 @@ test('a client believes no server of another authority, nor one of another name'
   assert.equal(await failureOf(dial(cluster, { servername: 'other.test' })), 'ERR_TLS_CERT_ALTNAME_INVALID');
 });
 
-test('the session secret is bound to the TLS connection: who relays OPEN between two of them gets no session', async () => {
-  await using cluster = await start();
-  const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
-  // A relay with a certificate that the client was talked into believing.
-  const relay = tls.createServer({ ...serverIdentity, ALPNProtocols: ['godwit/1'] }, (inner) => {
-    const outer = tls.connect({ host, port: Number(port), ca: authority.ca, ALPNProtocols: ['godwit/1'] });
-    inner.pipe(outer).pipe(inner);
-    for (const each of [inner, outer]) each.on('error', () => undefined);
+for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const)
+  test(`over ${maxVersion} the session secret is bound to the connection: who relays OPEN gets no session`, async () => {
+    await using cluster = await start({}, { maxVersion });
+    const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
+    // A relay with a certificate that the client was talked into believing.
+    const relay = tls.createServer({ ...serverIdentity, ALPNProtocols: ['godwit/1'], maxVersion }, (inner) => {
+      const outer = tls.connect({
+        host,
+        port: Number(port),
+        ca: authority.ca,
+        ALPNProtocols: ['godwit/1'],
+      });
+      inner.pipe(outer).pipe(inner);
+      for (const each of [inner, outer]) each.on('error', () => undefined);
+    });
+    relay.listen(0, '127.0.0.1');
+    await once(relay, 'listening');
+    const { port: relayPort } = relay.address() as { port: number };
+    const socket = connect({ port: relayPort, host: '127.0.0.1', tls: { ca: authority.ca } });
+    assert.equal(await failureOf(socket), 'ERR_GODWIT_UNAUTHENTICATED');
+    relay.close();
   });
-  relay.listen(0, '127.0.0.1');
-  await once(relay, 'listening');
-  const { port: relayPort } = relay.address() as { port: number };
-  const socket = connect({ port: relayPort, host: '127.0.0.1', tls: { ca: authority.ca } });
-  assert.equal(await failureOf(socket), 'ERR_GODWIT_UNAUTHENTICATED');
-  relay.close();
+
+test('a session lives and moves over TLS 1.2, where the connection cannot be made anew under it', async () => {
+  await using cluster = await start({}, { maxVersion: 'TLSv1.2' });
+  const socket = dial(cluster, { servername: 'godwit.test' });
+  await once(socket, 'connect');
+  assert.equal(socket.getProtocol(), 'TLSv1.2');
+  await exchange(socket, 'before');
+  await socket.migrate({ to: 's1' });
+  await exchange(socket, 'after');
+  assert.equal(socket.isSessionReused(), true);
+  socket.destroy();
+  const { host, port } = hostAndPort(cluster);
+  const stranger = tls.connect({ host, port, ca: authority.ca, ALPNProtocols: ['godwit/1'] });
+  await once(stranger, 'secureConnect');
+  stranger.on('error', () => undefined);
+  const closed = new Promise((resolve) => stranger.once('close', resolve));
+  stranger.resume().renegotiate({}, () => undefined);
+  await closed;
+});
+
+test('a TLS 1.2 connection without extended master secret carries no session', async () => {
+  await using cluster = await start();
+  const refused = once(cluster.servers[0] as NodeJS.EventEmitter, 'refused') as Promise<[Refusal]>;
+  const unbound = { maxVersion: 'TLSv1.2', secureOptions: NO_EXTENDED_MASTER_SECRET } as const;
+  const { host, port } = hostAndPort(cluster);
+  const peer = tls.connect({ host, port, ca: authority.ca, ALPNProtocols: ['godwit/1'], ...unbound });
+  peer.on('error', () => undefined);
+  const closed = new Promise((resolve) => peer.once('close', resolve));
+  const [{ code, message, remoteAddress }] = await refused;
+  assert.equal(code, 'ERR_GODWIT_PROTOCOL');
+  assert.match(message, /extended master secret/);
+  assert.equal(remoteAddress, '127.0.0.1');
+  await closed;
 });
 
 test('a plain client, and one of another protocol, are refused by name; sessions go on', async () => {

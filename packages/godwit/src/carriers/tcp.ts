@@ -193,10 +193,11 @@ export class SocketCarrier implements Carrier {
     if (this.#closed === undefined) this.#handlers?.onDrain();
   }
 
-  /** @internal The socket is about to close. */
+  /** @internal The socket is about to close; but for some errors of TLS, behind which node leaves it open. */
   failed(error: Error): void {
     this.#lender?.flush();
     this.#closed ??= closedBy(error);
+    this.#socket.destroy();
   }
 
   /** The peer sends no more. What we owe it still goes out, so that its last reads are not cut short by a RST. @internal */

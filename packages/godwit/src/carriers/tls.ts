@@ -1,6 +1,7 @@
 /** Carriers over TLS (protocol.md §3.4): the peer is who its certificate says, and nobody on the way reads or changes a byte. */
 import net, { isIP } from 'node:net';
 import tls from 'node:tls';
+import { exporterOf, isBinding } from './channel-binding.ts';
 import { Lender } from './lender.ts';
 import {
   closedBy,
@@ -26,11 +27,6 @@ import {
 
 /** Protocol name in ALPN (RFC 7301). */
 export const ALPN_PROTOCOL = 'godwit/1';
-
-/** Channel binding of RFC 9266, with an empty context. */
-const EXPORTER_LABEL = 'EXPORTER-Channel-Binding';
-const EXPORTER_BYTES = 32;
-const NO_CONTEXT = Buffer.alloc(0);
 
 /** The same on every server of a cluster, or none would take up what another began. At most 32 bytes. */
 const SESSION_ID_CONTEXT = 'godwit/1';
@@ -102,7 +98,7 @@ export class TlsTransport implements Transport {
   }
 
   listen(target: ListenTarget, handlers: ListenHandlers): Listener {
-    const { checkClient } = this.#options;
+    const { checkClient, servesOthers } = this.#options;
     const server = tls.createServer({
       ...this.#serverOptions,
       ...(this.#ticketKeys !== undefined && { ticketKeys: this.#ticketKeys }),
@@ -130,7 +126,8 @@ export class TlsTransport implements Transport {
       ...handlers,
       onCarrier: (carrier) => {
         const socket = carrier.tls as tls.TLSSocket;
-        const objection = checkClient?.(socket);
+        const isPlain = servesOthers === true && socket.alpnProtocol !== ALPN_PROTOCOL;
+        const objection = (isPlain ? undefined : objectionTo(socket)) ?? checkClient?.(socket);
         if (objection === undefined) {
           handlers.onCarrier(carrier);
           return;
@@ -188,6 +185,20 @@ const NO_GODWIT: CarrierClosed = {
   reset: false,
 };
 
+const UNBOUND: CarrierClosed = {
+  code: 'ERR_GODWIT_PROTOCOL',
+  message: 'TLS without extended master secret (RFC 7627), to which no session can be bound; TLS 1.3 needs none',
+  reset: false,
+};
+
+/** Why a client's connection may carry no session; undefined where it may. */
+function objectionTo(socket: tls.TLSSocket): CarrierClosed | undefined {
+  if (!isBinding(socket)) return UNBOUND;
+  // Up to TLS 1.2: another handshake would change what the session was bound to.
+  socket.disableRenegotiation();
+  return undefined;
+}
+
 /** Gives connections on to the server of TLS, as many as are wanted at a time. */
 function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers): void {
   const underWay = new Map<string, () => void>();
@@ -214,7 +225,7 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
 
 function wrap(socket: tls.TLSSocket, lender?: Lender): SocketCarrier {
   return new SocketCarrier(socket, {
-    exporter: new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, NO_CONTEXT)),
+    exporter: exporterOf(socket),
     tls: socket,
     lender,
   });
