@@ -134,3 +134,31 @@ test('TLS handshakes that come to nothing count, and are given up in time', asyn
   await echoes(after, 'and others come in again');
   for (const each of [socket, after]) each.destroy();
 });
+
+for (const where of ['the server', 'its tls'] as const)
+  test(`a blocked address gets no TLS handshake, and no half-open place: blockList among the options of ${where}`, async (t) => {
+    const blockList = new net.BlockList();
+    const options =
+      where === 'the server' ? { blockList, tls: IDENTITY } : { tls: { ...IDENTITY, blockList } };
+    await using server = await start({ maxHalfOpen: 1 }, options);
+    blockList.addAddress('127.0.0.2');
+    server.maxConnections = 0;
+    server.on('drop', () => assert.fail('net drops what is over maxConnections, not who is blocked'));
+    // It says nothing: a server that began a handshake would wait for it.
+    const refused = once(server, 'refused') as Promise<[Refusal]>;
+    const blocked = strangerOf(t, server, undefined, '127.0.0.2');
+    const [{ code, message, remoteAddress, remotePort }] = await refused;
+    assert.equal(server.stats.halfOpen, 0);
+    assert.deepEqual([code, remoteAddress], ['ERR_IP_BLOCKED', '127.0.0.2']);
+    assert.match(message, /^IP\(127\.0\.0\.2\) is blocked/);
+    assert.equal(typeof remotePort, 'number');
+    if (!blocked.closed) await once(blocked, 'close');
+    assert.equal(blocked.bytesRead, 0);
+    // Where the only place is taken, it is still for being blocked that he is refused.
+    strangerOf(t, server);
+    await until(() => server.stats.halfOpen === 1);
+    const refusedAgain = once(server, 'refused') as Promise<[Refusal]>;
+    strangerOf(t, server, undefined, '127.0.0.2');
+    assert.equal((await refusedAgain)[0].code, 'ERR_IP_BLOCKED');
+    assert.equal(server.stats.refused, 2);
+  });

@@ -109,16 +109,19 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const)
     await using cluster = await start({}, { maxVersion });
     const [host, port] = (cluster.addresses[0] as string).split(':') as [string, string];
     // A relay with a certificate that the client was talked into believing.
-    const relay = tls.createServer({ ...serverIdentity, ALPNProtocols: ['godwit/1'], maxVersion }, (inner) => {
-      const outer = tls.connect({
-        host,
-        port: Number(port),
-        ca: authority.ca,
-        ALPNProtocols: ['godwit/1'],
-      });
-      inner.pipe(outer).pipe(inner);
-      for (const each of [inner, outer]) each.on('error', () => undefined);
-    });
+    const relay = tls.createServer(
+      { ...serverIdentity, ALPNProtocols: ['godwit/1'], maxVersion },
+      (inner) => {
+        const outer = tls.connect({
+          host,
+          port: Number(port),
+          ca: authority.ca,
+          ALPNProtocols: ['godwit/1'],
+        });
+        inner.pipe(outer).pipe(inner);
+        for (const each of [inner, outer]) each.on('error', () => undefined);
+      },
+    );
     relay.listen(0, '127.0.0.1');
     await once(relay, 'listening');
     const { port: relayPort } = relay.address() as { port: number };

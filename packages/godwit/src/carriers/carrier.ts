@@ -172,6 +172,12 @@ export interface Dial {
   cancel(): void;
 }
 
+/** Where somebody comes from; nothing is known of peers over Unix sockets. */
+export interface ListenPeer {
+  readonly address: string | undefined;
+  readonly port: number | undefined;
+}
+
 /** Whom a listener tells what happens. */
 export interface ListenHandlers {
   /** The carrier is not read before its `start`. */
@@ -180,12 +186,12 @@ export interface ListenHandlers {
    * A handshake begins, before there is a carrier; the answer is called when it is over. Undefined: the peer is to be closed
    * at once.
    */
-  onHandshake?(address: string | undefined): (() => void) | undefined;
+  onHandshake?(peer: ListenPeer): (() => void) | undefined;
   onListening?(): void;
   /** It could not listen, or could not accept a connection. */
   onError?(error: Error): void;
   /** Somebody came to nothing before there was a carrier: a TLS handshake that failed. */
-  onRefused?(closed: CarrierClosed, peer: { readonly address?: string; readonly port?: number }): void;
+  onRefused?(closed: CarrierClosed, peer: ListenPeer): void;
   /** The listener is closed and all its carriers are too. */
   onClose?(): void;
 }

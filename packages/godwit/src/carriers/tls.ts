@@ -11,6 +11,7 @@ import {
   type DialDone,
   type DialOptions,
   type ListenHandlers,
+  type ListenPeer,
   type ListenTarget,
   type Listener,
   type Transport,
@@ -111,11 +112,7 @@ export class TlsTransport implements Transport {
     front.on('close', () => this.#servers.delete(server));
     admitTo(server, front, handlers);
     const refuse = (closed: CarrierClosed, socket: tls.TLSSocket): void => {
-      const { remoteAddress: address, remotePort: port } = socket;
-      handlers.onRefused?.(closed, {
-        ...(address !== undefined && { address }),
-        ...(port !== undefined && { port }),
-      });
+      handlers.onRefused?.(closed, peerOf(socket));
     };
     server.on('tlsClientError', (error, socket) => {
       refuse(closedBy(error), socket);
@@ -187,7 +184,8 @@ const NO_GODWIT: CarrierClosed = {
 
 const UNBOUND: CarrierClosed = {
   code: 'ERR_GODWIT_PROTOCOL',
-  message: 'TLS without extended master secret (RFC 7627), to which no session can be bound; TLS 1.3 needs none',
+  message:
+    'TLS without extended master secret (RFC 7627), to which no session can be bound; TLS 1.3 needs none',
   reset: false,
 };
 
@@ -205,7 +203,7 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
   const nameOf = ({ remoteAddress, remotePort }: net.Socket): string => `${remoteAddress} ${remotePort}`;
   front.on('connection', (socket: net.Socket) => {
     if (handlers.onHandshake !== undefined) {
-      const done = handlers.onHandshake(socket.remoteAddress);
+      const done = handlers.onHandshake(peerOf(socket));
       if (done === undefined) {
         socket.destroy();
         return;
@@ -221,6 +219,10 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
   });
   // Before anybody else hears of it: what the carrier costs from now on is counted there.
   server.prependListener('secureConnection', (socket) => underWay.get(nameOf(socket))?.());
+}
+
+function peerOf({ remoteAddress: address, remotePort: port }: net.Socket): ListenPeer {
+  return { address, port };
 }
 
 function wrap(socket: tls.TLSSocket, lender?: Lender): SocketCarrier {

@@ -108,7 +108,10 @@ export interface ServerOptions {
   readonly keepAlive?: boolean | undefined;
   /** Milliseconds. Default 0: the operating system's. */
   readonly keepAliveInitialDelay?: number | undefined;
-  /** Carriers from these addresses are closed unread: of clients and of other servers. 'refused' says so. */
+  /**
+   * Carriers from these addresses are closed unread, and before a TLS handshake: of clients and of other servers. 'refused'
+   * says so. May stand among the options of `tls` instead, as `tls.createServer` has it.
+   */
   readonly blockList?: BlockList | undefined;
   /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
   readonly limits?: Partial<ServerLimits & GateLimits & HalfOpenLimits> | undefined;
@@ -238,7 +241,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     fencing: readFencing(options),
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
-    blockList: options.blockList,
+    blockList: options.blockList ?? options.tls?.blockList,
     transport: options.transport ?? tls?.transport ?? new TcpTransport(),
     tls,
     gate,
@@ -293,11 +296,12 @@ function checkChoice(option: string, given: unknown, choices: readonly string[])
   );
 }
 
-function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {
+function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList, tls }: ServerOptions): void {
   if (keepAliveInitialDelay !== undefined)
     checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
   if (highWaterMark !== undefined) checkNumber(highWaterMark, 'options.highWaterMark');
   checkBlockList(blockList);
+  checkBlockList(tls?.blockList);
 }
 
 /** Throws what `Members` throws, at once rather than when the server listens. */

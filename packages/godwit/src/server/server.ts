@@ -1,8 +1,8 @@
 /** A server of migratory connections: a net.Server in all but name. */
 import { EventEmitter } from 'node:events';
-import { isIP, type AddressInfo, type ListenOptions } from 'node:net';
+import type { AddressInfo, ListenOptions } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import type { Carrier, Listener } from '../carriers/carrier.ts';
+import type { Carrier, Listener, ListenPeer } from '../carriers/carrier.ts';
 import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { GodwitError, argumentError } from '../errors.ts';
@@ -11,6 +11,7 @@ import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import { keepAliveOf } from '../socket/net-habits.ts';
 import type { Socket } from '../socket/socket.ts';
+import { objectionTo } from './admission.ts';
 import { advertisedAddress } from './advertised-address.ts';
 import { drain, type DrainOptions } from './drain.ts';
 import { HalfOpen } from './half-open.ts';
@@ -126,7 +127,7 @@ export class Server extends EventEmitter {
       { args },
       {
         onCarrier: (carrier) => this.#onCarrier(carrier),
-        onHandshake: (address) => this.#onHandshake(address),
+        onHandshake: (peer) => this.#onHandshake(peer),
         onListening: () => {
           if (this.#listener !== opened) return;
           this.#running ??= this.#start(opened);
@@ -355,17 +356,9 @@ export class Server extends EventEmitter {
       carrier.destroy();
       return;
     }
-    const { remoteAddress = '' } = carrier;
-    const family = isIP(remoteAddress);
-    if (family !== 0 && this.#settings.blockList?.check(remoteAddress, family === 6 ? 'ipv6' : 'ipv4')) {
-      const message = `IP(${remoteAddress}) is blocked by net.BlockList`;
-      this.#onRefused({ code: 'ERR_IP_BLOCKED', message }, carrier);
-      carrier.destroy();
-      return;
-    }
-    const objection = this.#halfOpen.objectionTo(carrier.remoteAddress);
+    const objection = objectionTo(carrier.remoteAddress, this.#settings.blockList, this.#halfOpen);
     if (objection !== undefined) {
-      this.#onRefused({ code: 'ERR_GODWIT_LIMIT_EXCEEDED', message: objection }, carrier);
+      this.#onRefused(objection, carrier);
       carrier.destroy();
       return;
     }
@@ -377,11 +370,10 @@ export class Server extends EventEmitter {
     this.#gate.accept(carrier);
   }
 
-  #onHandshake(address: string | undefined): (() => void) | undefined {
-    const message = this.#halfOpen.objectionTo(address);
-    if (message === undefined) return this.#halfOpen.enter(address);
-    const code = 'ERR_GODWIT_LIMIT_EXCEEDED';
-    this.#report({ code, message, remoteAddress: address, remotePort: undefined });
+  #onHandshake({ address, port }: ListenPeer): (() => void) | undefined {
+    const objection = objectionTo(address, this.#settings.blockList, this.#halfOpen);
+    if (objection === undefined) return this.#halfOpen.enter(address);
+    this.#report({ ...objection, remoteAddress: address, remotePort: port });
     return undefined;
   }
 
