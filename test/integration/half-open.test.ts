@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect, createServer, type Refusal, type Server, type ServerOptions, type Socket } from 'godwit';
@@ -22,6 +23,13 @@ async function start(limits: ServerOptions['limits'], options: ServerOptions = {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return server;
+}
+
+function unixPath(t: TestContext): string {
+  if (process.platform === 'win32') return `\\\\.\\pipe\\godwit-${process.pid}`;
+  const folder = mkdtempSync(path.join(tmpdir(), 'godwit-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return path.join(folder, 'socket');
 }
 
 /** A peer that says no more than `first`. */
@@ -162,3 +170,55 @@ for (const where of ['the server', 'its tls'] as const)
     assert.equal((await refusedAgain)[0].code, 'ERR_IP_BLOCKED');
     assert.equal(server.stats.refused, 2);
   });
+
+test('who ends in the midst of a TLS handshake counts no longer', async (t) => {
+  await using server = await start({ prefaceTimeoutMs: 60_000 }, { tls: IDENTITY });
+  const stranger = strangerOf(t, server);
+  await until(() => server.stats.halfOpen === 1);
+  const refused = once(server, 'refused') as Promise<[Refusal]>;
+  stranger.end();
+  assert.equal((await refused)[0].code, 'ECONNRESET');
+  await until(() => server.stats.halfOpen === 0);
+});
+
+test('TLS over a Unix socket: each handshake counts until it is done, whichever is done first, and for no address', async (t) => {
+  const limits = { maxHalfOpen: 12, maxHalfOpenPerAddress: 1, prefaceTimeoutMs: 60_000 };
+  const server = createServer({ limits, tls: IDENTITY }, (socket) => {
+    socket.on('error', () => undefined);
+    socket.pipe(socket);
+  });
+  const where = unixPath(t);
+  server.listen(where);
+  await once(server, 'listening');
+  await using _server = server;
+  const silent = [0, 1].map(() => {
+    const socket = net.connect(where);
+    socket.on('error', () => undefined).resume();
+    t.after(() => socket.destroy());
+    return socket;
+  });
+  await until(() => server.stats.halfOpen === 2);
+  const tls = { rejectUnauthorized: false };
+  const sessions = [0, 1].map(() => connect({ path: where, tls, standby: false }));
+  await Promise.all(sessions.map((socket) => once(socket, 'connect')));
+  for (const socket of sessions) await echoes(socket, 'here');
+  await until(() => server.stats.halfOpen === 2);
+  // Those that came first and are no further leave one after the other.
+  for (const [index, socket] of silent.entries()) {
+    socket.destroy();
+    await until(() => server.stats.halfOpen === 1 - index);
+  }
+  for (const socket of sessions) await echoes(socket, 'still here');
+  // All in all they are only so many.
+  const codes: string[] = [];
+  server.on('refused', ({ code }: Refusal) => codes.push(code));
+  for (let count = 0; count < 13; count += 1) {
+    const socket = net.connect(where);
+    socket.on('error', () => undefined).resume();
+    t.after(() => socket.destroy());
+  }
+  await until(() => codes.length > 0);
+  assert.deepEqual(codes, ['ERR_GODWIT_LIMIT_EXCEEDED']);
+  assert.equal(server.stats.halfOpen, 12);
+  for (const socket of sessions) socket.destroy();
+});

@@ -356,10 +356,11 @@ describe('the memory network', () => {
   });
 });
 
-describe('the TCP transport', () => {
-  test('dials a Unix socket only for whoever asked for one', async () => {
+describe('the TCP and the TLS transport', () => {
+  test('dial a Unix socket only for whoever asked for one', async () => {
     const address = unixAddress('/no/such/socket');
-    await assert.rejects(dial(new TcpTransport(), address), { code: 'ERR_GODWIT_DENIED' });
+    for (const transport of [new TcpTransport(), new TlsTransport()])
+      await assert.rejects(dial(transport, address), { code: 'ERR_GODWIT_DENIED' });
   });
 
   test('listens on a handle of another server', async (t) => {

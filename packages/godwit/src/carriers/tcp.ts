@@ -262,12 +262,8 @@ export const SOCKET_OPTIONS = {
 export class TcpTransport implements Transport {
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
     const { timeoutMs: _timeoutMs, signal: _signal, unixSockets, onStep, ...given } = options;
-    const path = unixPathOf(address.host);
-    if (path !== undefined && unixSockets !== true) {
-      const message = `dialling ${address.host} is not allowed here`;
-      return failLater({ code: 'ERR_GODWIT_DENIED', message, reset: true }, done);
-    }
-    const where = path === undefined ? { host: address.host, port: address.port } : { path };
+    const where = targetOf(address, unixSockets);
+    if (where === undefined) return failLater(deniedDial(address), done);
     const connect = { ...SOCKET_OPTIONS, ...definedIn(given), ...where };
     const lender = new Lender();
     const socket = new net.Socket({ ...connect, onread: lender.onread });
@@ -286,6 +282,20 @@ export class TcpTransport implements Transport {
     const server = net.createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true });
     return listenOn(server, 'connection', target, handlers, (socket) => new SocketCarrier(socket));
   }
+}
+
+/** An address as node dials it; undefined for a Unix socket where none may be dialled. */
+export function targetOf(
+  { host, port }: DialAddress,
+  unixSockets: boolean | undefined,
+): { readonly host: string; readonly port: number } | { readonly path: string } | undefined {
+  const path = unixPathOf(host);
+  if (path === undefined) return { host, port };
+  return unixSockets === true ? { path } : undefined;
+}
+
+export function deniedDial({ host }: DialAddress): CarrierClosed {
+  return { code: 'ERR_GODWIT_DENIED', message: `dialling ${host} is not allowed here`, reset: true };
 }
 
 /** Where a socket keeps who hears of the steps of its dial, until that is done. */

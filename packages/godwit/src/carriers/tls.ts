@@ -20,8 +20,10 @@ import {
   SOCKET_OPTIONS,
   SocketCarrier,
   definedIn,
+  deniedDial,
   failLater,
   listenOn,
+  targetOf,
   tellSteps,
   watchDial,
 } from './tcp.ts';
@@ -60,9 +62,12 @@ export class TlsTransport implements Transport {
   }
 
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
-    const { timeoutMs: _timeoutMs, signal: _signal, onStep, ...given } = options;
+    const { timeoutMs: _timeoutMs, signal: _signal, unixSockets, onStep, ...given } = options;
+    const where = targetOf(address, unixSockets);
+    if (where === undefined) return failLater(deniedDial(address), done);
     const { client = {} } = this.#options;
-    const servername = client.servername ?? (isIP(address.host) === 0 ? address.host : '');
+    const hasName = 'host' in where && isIP(where.host) === 0;
+    const servername = client.servername ?? (hasName ? address.host : '');
     const session = client.session ?? this.#sessions.get(servername);
     const lender = new Lender({ gathers: true });
     let socket: tls.TLSSocket;
@@ -75,8 +80,7 @@ export class TlsTransport implements Transport {
         ...definedIn(given),
         ...(session !== undefined && { session }),
         ...(servername !== '' && { servername }),
-        host: address.host,
-        port: address.port,
+        ...where,
         ALPNProtocols: [ALPN_PROTOCOL],
       });
     } catch (error) {
@@ -108,7 +112,8 @@ export class TlsTransport implements Transport {
     });
     this.#servers.add(server);
     // Connections are taken in front of it: a handshake costs too much for anybody to begin as many as he likes.
-    const front = net.createServer(SOCKET_OPTIONS);
+    // Who ends in the midst of one has gone; who ends behind it may wait for an answer.
+    const front = net.createServer({ ...SOCKET_OPTIONS, allowHalfOpen: false });
     front.on('close', () => this.#servers.delete(server));
     admitTo(server, front, handlers);
     const refuse = (closed: CarrierClosed, socket: tls.TLSSocket): void => {
@@ -133,7 +138,10 @@ export class TlsTransport implements Transport {
         carrier.destroy();
       },
     };
-    server.on('secureConnection', (socket) => front.emit('secureConnection', socket));
+    server.on('secureConnection', (socket) => {
+      socket.allowHalfOpen = SOCKET_OPTIONS.allowHalfOpen;
+      front.emit('secureConnection', socket);
+    });
     return listenOn(front, 'secureConnection', target, acceptable, (socket: tls.TLSSocket) => wrap(socket));
   }
 
@@ -199,26 +207,43 @@ function objectionTo(socket: tls.TLSSocket): CarrierClosed | undefined {
 
 /** Gives connections on to the server of TLS, as many as are wanted at a time. */
 function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers): void {
+  const begin = (peer: ListenPeer): (() => void) | undefined =>
+    handlers.onHandshake === undefined ? () => undefined : handlers.onHandshake(peer);
   const underWay = new Map<string, () => void>();
+  /** Over a Unix socket no peer has a name, and each of these places is as good as another. */
+  const nameless: (() => void)[] = [];
+  let hasNames = true;
+  front.once('listening', () => {
+    const address = front.address();
+    hasNames = address !== null && typeof address === 'object';
+  });
   const nameOf = ({ remoteAddress, remotePort }: net.Socket): string => `${remoteAddress} ${remotePort}`;
   front.on('connection', (socket: net.Socket) => {
-    if (handlers.onHandshake !== undefined) {
-      const done = handlers.onHandshake(peerOf(socket));
-      if (done === undefined) {
-        socket.destroy();
-        return;
-      }
+    // Over TCP, who has no address any more is gone already.
+    const isGone = hasNames && socket.remoteAddress === undefined;
+    const done = isGone ? undefined : begin(peerOf(socket));
+    if (done === undefined) {
+      socket.destroy();
+      return;
+    }
+    if (hasNames) {
       const name = nameOf(socket);
       underWay.set(name, done);
       socket.once('close', () => {
         underWay.delete(name);
         done();
       });
-    }
+    } else nameless.push(done);
     server.emit('connection', socket);
   });
   // Before anybody else hears of it: what the carrier costs from now on is counted there.
-  server.prependListener('secureConnection', (socket) => underWay.get(nameOf(socket))?.());
+  server.prependListener('secureConnection', (socket) => {
+    (hasNames ? underWay.get(nameOf(socket)) : nameless.pop())?.();
+  });
+  // One of the two comes for every connection, whatever ends it.
+  server.prependListener('tlsClientError', () => {
+    nameless.pop()?.();
+  });
 }
 
 function peerOf({ remoteAddress: address, remotePort: port }: net.Socket): ListenPeer {

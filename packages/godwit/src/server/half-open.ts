@@ -11,7 +11,7 @@ export interface HalfOpenLimits {
   readonly maxHalfOpen: number;
   /**
    * The same from one address: of IPv6, from one network of 64 bits. Default 1,024; 1 … 1,000,000. Clients behind one NAT, or
-   * in one process, share it.
+   * in one process, share it. Peers over a Unix socket have no address: who they may be is for the permissions of its file.
    */
   readonly maxHalfOpenPerAddress: number;
 }
