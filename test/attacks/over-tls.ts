@@ -88,6 +88,30 @@ export const tlsAttacks: readonly Attack[] = [
     },
   },
   {
+    name: 'a client that ALPN was taken from sends our preface all the same',
+    expected: 'closed ERR_GODWIT_PROTOCOL',
+    defence: 'a server serves only those as clients who name godwit/1 in ALPN (protocol.md §3.4)',
+    edits: [
+      {
+        file: 'server/preface-gate.ts',
+        search: 'if (carrier.tls !== undefined && !this.#isNamed(carrier)) {',
+        replace: 'if (this.#plain !== undefined && carrier.tls !== undefined && !this.#isNamed(carrier)) {',
+      },
+    ],
+    run: async (scene) => {
+      const { authority } = await certificates();
+      const a = await serverOverTls(scene);
+      const { socket } = await tlsDial(scene, a, { ca: authority.ca });
+      const client = RawClient.over(socket);
+      client.bytes(Buffer.from('676f647769740d0a01010000', 'hex'));
+      const outcome = await client.refusal(() => client.find('challenge') !== undefined);
+      if (outcome === undefined)
+        return gained('a carrier of which the server cannot tell what it was meant for');
+      await waitUntil(() => a.refusals.length > 0, 'refusal');
+      return refused(`closed ${a.refusals[0]?.code}`);
+    },
+  },
+  {
     name: 'a client without TLS comes to a server that has it',
     expected: 'closed',
     defence: 'a server with `tls` speaks nothing else (protocol.md §3.4)',

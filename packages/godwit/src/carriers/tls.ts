@@ -103,7 +103,7 @@ export class TlsTransport implements Transport {
   }
 
   listen(target: ListenTarget, handlers: ListenHandlers): Listener {
-    const { checkClient, servesOthers } = this.#options;
+    const { checkClient } = this.#options;
     const server = tls.createServer({
       ...this.#serverOptions,
       ...(this.#ticketKeys !== undefined && { ticketKeys: this.#ticketKeys }),
@@ -128,8 +128,9 @@ export class TlsTransport implements Transport {
       ...handlers,
       onCarrier: (carrier) => {
         const socket = carrier.tls as tls.TLSSocket;
-        const isPlain = servesOthers === true && socket.alpnProtocol !== ALPN_PROTOCOL;
-        const objection = (isPlain ? undefined : objectionTo(socket)) ?? checkClient?.(socket);
+        // Who does not name Godwit is a stranger, and gets no session.
+        const isNamed = socket.alpnProtocol === ALPN_PROTOCOL;
+        const objection = (isNamed ? objectionTo(socket) : undefined) ?? checkClient?.(socket);
         if (objection === undefined) {
           handlers.onCarrier(carrier);
           return;

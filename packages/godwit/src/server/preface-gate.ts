@@ -67,9 +67,9 @@ export class PrefaceGate {
   }
 
   accept(carrier: Carrier): void {
-    // Clients of Godwit name it in ALPN.
-    if (this.#plain !== undefined && carrier.tls !== undefined && !this.#isNamed(carrier)) {
-      this.#keeper.acceptPlain(carrier, NOTHING);
+    // Over TLS clients of Godwit, and servers, name it in ALPN: who does not is a stranger, whatever he goes on to say.
+    if (carrier.tls !== undefined && !this.#isNamed(carrier)) {
+      this.#acceptUnnamed(carrier);
       return;
     }
     const waitMs = this.#mayBePlain(carrier)
@@ -118,6 +118,20 @@ export class PrefaceGate {
     return carrier.tls?.alpnProtocol === ALPN_PROTOCOL;
   }
 
+  #acceptUnnamed(carrier: Carrier): void {
+    if (this.#plain !== undefined) {
+      this.#keeper.acceptPlain(carrier, NOTHING);
+      return;
+    }
+    carrier.start({
+      onData: () => undefined,
+      onDrain: () => undefined,
+      onClose: () => this.#keeper.closed(carrier),
+    });
+    const message = `the client does not name ${ALPN_PROTOCOL} in ALPN: it does not speak Godwit`;
+    this.#refuse(carrier, { code: 'ERR_GODWIT_PROTOCOL', message });
+  }
+
   #mayBePlain(carrier: Carrier): boolean {
     return this.#plain !== undefined && !this.#isNamed(carrier);
   }
@@ -145,7 +159,7 @@ export class PrefaceGate {
         const { wireCode: code, message } = error;
         carrier.write([encodeFrame('refuse', { epoch: 0, code, tryElsewhere: true, message })]);
       }
-      this.#refuse(waiting, { code: error.code, message: error.message });
+      this.#refuse(carrier, { code: error.code, message: error.message });
       return;
     }
     if (role === Role.Client) this.#keeper.acceptClient(carrier, received.subarray(PREFACE_BYTES));
@@ -184,10 +198,10 @@ export class PrefaceGate {
       return;
     }
     const message = `no preface within ${this.#limits.prefaceTimeoutMs} ms`;
-    this.#refuse(waiting, { code: 'ERR_GODWIT_TIMEOUT', message });
+    this.#refuse(waiting.carrier, { code: 'ERR_GODWIT_TIMEOUT', message });
   }
 
-  #refuse({ carrier }: Waiting, failure: Failure): void {
+  #refuse(carrier: Carrier, failure: Failure): void {
     this.#keeper.refused(carrier, failure);
     carrier.end();
   }
