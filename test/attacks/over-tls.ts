@@ -7,7 +7,8 @@ import { certificates, tlsDial } from './on-path.ts';
 import { RawClient } from './raw-client.ts';
 import type { Member, Scene, SceneServer } from './scene.ts';
 import { waitUntil } from './wait-until.ts';
-import { Authority } from '../integration/certificates.ts';
+import { oneMasterSecret } from './one-master-secret.ts';
+import { Authority, RSA, type Identity } from '../integration/certificates.ts';
 
 const TRANSPORT = 'carriers/tls.ts';
 
@@ -169,6 +170,36 @@ export const tlsAttacks: readonly Attack[] = [
       const a = await serverOverTls(scene);
       const relay = await relayOverTls(scene, a, { cert: server.cert, key: server.key });
       return ending(clientOf(scene, relay, { ca: authority.ca }), 'a session that is read in the middle');
+    },
+  },
+  {
+    name: 'somebody with such a certificate gives his two TLS 1.2 connections one master secret, and relays OPEN',
+    expected: 'closed ERR_GODWIT_PROTOCOL',
+    defence: 'TLS 1.2 without extended master secret is refused (protocol.md §3.4)',
+    edits: [
+      {
+        file: 'carriers/channel-binding.ts',
+        search: 'return session !== undefined && hasExtendedMasterSecret(session);',
+        replace: 'return session !== undefined;',
+      },
+    ],
+    run: async (scene) => {
+      const { authority } = await certificates();
+      const [server, believed] = await Promise.all(
+        ['localhost', 'localhost'].map((name) => authority.issue(name, {}, RSA)),
+      );
+      // Where both ends speak 1.3, the server's random bytes tell the client that it was talked out of it.
+      const a = await serverOverTls(scene, { ...server, maxVersion: 'TLSv1.2' });
+      const relay = await oneMasterSecret(scene, a, believed as Identity);
+      const client = clientOf(scene, relay, { ca: authority.ca });
+      let isOpen = false;
+      client.once('connect', () => (isOpen = true));
+      client.on('error', () => undefined);
+      await waitUntil(() => isOpen || a.refusals.length > 0, 'session, nor a refusal');
+      const [refusal] = a.refusals;
+      if (refusal !== undefined) return refused(`closed ${refusal.code}`);
+      const heard = await relay.heard;
+      return gained(`a session that is read in the middle, from "${heard.toString('latin1', 0, 6)}" on`);
     },
   },
   {

@@ -6,6 +6,16 @@ import * as x509 from '@peculiar/x509';
 type KeyPair = webcrypto.CryptoKeyPair;
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+/** For a server whose clients may send it a secret under its key. */
+export const RSA = {
+  name: 'RSASSA-PKCS1-v1_5',
+  modulusLength: 2048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+  hash: 'SHA-256',
+} as const;
+
+type KeyAlgorithm = typeof ALGORITHM | typeof RSA;
+
 const DAY_MS = 24 * 60 * 60_000;
 
 x509.cryptoProvider.set(globalThis.crypto as never);
@@ -50,10 +60,10 @@ export class Authority {
     return new Authority(certificate, keys);
   }
 
-  async issue(name: string, validity: Validity = {}): Promise<Identity> {
+  async issue(name: string, validity: Validity = {}, algorithm: KeyAlgorithm = ALGORITHM): Promise<Identity> {
     this.#serial += 1;
     const serial = this.#serial.toString(16).padStart(2, '0');
-    const keys = await makeKeys();
+    const keys = await makeKeys(algorithm);
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: serial,
       subject: `CN=${name}`,
@@ -94,8 +104,8 @@ export class Authority {
   }
 }
 
-function makeKeys(): Promise<KeyPair> {
-  return crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+function makeKeys(algorithm: KeyAlgorithm = ALGORITHM): Promise<KeyPair> {
+  return crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 }
 
 function datesOf({ from, to }: Validity): { notBefore: Date; notAfter: Date } {
