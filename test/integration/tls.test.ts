@@ -217,6 +217,38 @@ test("with mutual TLS the application has the client's certificate, after a move
   socket.destroy();
 });
 
+test('options of net count among those of tls, as in tls.createServer, and less than those beside it', async () => {
+  for (const [beside, isPaused] of [
+    [{}, true],
+    [{ pauseOnConnect: false }, false],
+  ] as const) {
+    await using cluster = await start({ ...beside }, { pauseOnConnect: true });
+    const connection = once(cluster.servers[0] as NodeJS.EventEmitter, 'connection') as Promise<
+      [ServerSocket]
+    >;
+    const socket = dial(cluster);
+    socket.write('hello');
+    const [peer] = await connection;
+    assert.equal(peer.isPaused(), isPaused);
+    peer.resume();
+    await once(socket, 'data');
+    socket.destroy();
+  }
+});
+
+test('over TLS, too, what is over maxConnections is dropped with its addresses', async () => {
+  await using cluster = await start();
+  const [server] = cluster.servers;
+  assert.ok(server !== undefined);
+  server.maxConnections = 0;
+  const dropped = once(server, 'drop') as Promise<[{ remoteAddress: string; localPort: number }]>;
+  const socket = dial(cluster);
+  socket.on('error', () => undefined);
+  const [{ remoteAddress, localPort }] = await dropped;
+  assert.deepEqual([remoteAddress, localPort], ['127.0.0.1', hostAndPort(cluster).port]);
+  await new Promise((resolve) => socket.once('close', resolve));
+});
+
 for (const { what, spoil, reason } of [
   {
     what: 'revoked',

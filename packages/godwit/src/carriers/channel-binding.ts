@@ -37,7 +37,9 @@ function hasExtendedMasterSecret(session: Buffer): boolean {
         continue;
       }
       const flags = fields.enter(TAG_SESSION_FLAGS);
-      return flags.tag === TAG_INTEGER && (parseInt(flags.integer(), 16) & FLAG_EXTENDED_MASTER_SECRET) !== 0;
+      return (
+        flags.tag === TAG_INTEGER && (Number(`0x0${flags.integer()}`) & FLAG_EXTENDED_MASTER_SECRET) !== 0
+      );
     }
   } catch (error) {
     // Of another library than OpenSSL: not known is no.

@@ -110,7 +110,7 @@ export interface ServerOptions {
   readonly keepAliveInitialDelay?: number | undefined;
   /**
    * Carriers from these addresses are closed unread, and before a TLS handshake: of clients and of other servers. 'refused'
-   * says so. May stand among the options of `tls` instead, as `tls.createServer` has it.
+   * says so.
    */
   readonly blockList?: BlockList | undefined;
   /** Limits of memory and counts; each has a default (docs/protocol.md §12.3). */
@@ -118,8 +118,8 @@ export interface ServerOptions {
   /** Timers in milliseconds; each has a default (docs/protocol.md §13.2). */
   readonly timers?: Partial<ServerTimers> | undefined;
   /**
-   * Over TLS only, with all that node's `tls.createServer` takes. With `requestCert`, a client's certificate is looked at
-   * again with every attach.
+   * Over TLS only, with all that node's `tls.createServer` takes, options of net.createServer included: `blockList` and the
+   * like. With `requestCert`, a client's certificate is looked at again with every attach.
    */
   readonly tls?: ServerTlsOptions | undefined;
   /** How clients and peers reach this server, and it them. Default TCP, or TLS where `tls` says so. */
@@ -202,8 +202,9 @@ const NAME_BYTES_MAX = 64;
 const SCHEMA_MAX = 2 ** 32 - 1;
 
 /** Throws `TypeError` and `RangeError` with net's codes, ERR_GODWIT_OPTION_UNKNOWN, and whatever the key ring throws. */
-export function readServerOptions(options: ServerOptions): ServerSettings {
-  checkOptionNames(options, SERVER_OPTIONS);
+export function readServerOptions(given: ServerOptions): ServerSettings {
+  checkOptionNames(given, SERVER_OPTIONS);
+  const options = { ...netOptionsOf(given.tls), ...given };
   checkAllNames('limits', options.limits, {
     ...DEFAULT_SERVER_LIMITS,
     ...DEFAULT_GATE_LIMITS,
@@ -241,7 +242,7 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     fencing: readFencing(options),
     pauseOnConnect: Boolean(options.pauseOnConnect),
     socket: options,
-    blockList: options.blockList ?? options.tls?.blockList,
+    blockList: options.blockList,
     transport: options.transport ?? tls?.transport ?? new TcpTransport(),
     tls,
     gate,
@@ -251,6 +252,13 @@ export function readServerOptions(options: ServerOptions): ServerSettings {
     limits: { ...DEFAULT_SERVER_LIMITS, ...limits },
     timers: { ...DEFAULT_SERVER_TIMERS, ...timers },
   };
+}
+
+/** As node's `tls.createServer` does, `tls` takes the options of net.createServer, too; those beside it come first. */
+function netOptionsOf(tls: ServerTlsOptions | undefined): Partial<ServerOptions> {
+  const isNets = ([name]: [string, unknown]): boolean =>
+    SERVER_OPTIONS[name as keyof ServerOptions] === 'net';
+  return Object.fromEntries(Object.entries(tls ?? {}).filter(isNets));
 }
 
 function checkRanges(option: string, given: object | undefined, ranges: typeof RANGES): void {
@@ -296,12 +304,11 @@ function checkChoice(option: string, given: unknown, choices: readonly string[])
   );
 }
 
-function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList, tls }: ServerOptions): void {
+function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {
   if (keepAliveInitialDelay !== undefined)
     checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
   if (highWaterMark !== undefined) checkNumber(highWaterMark, 'options.highWaterMark');
   checkBlockList(blockList);
-  checkBlockList(tls?.blockList);
 }
 
 /** Throws what `Members` throws, at once rather than when the server listens. */
