@@ -27,6 +27,12 @@ const LENGTHS_UNCHECKED = {
   search: '    if (length > limit) throw overLimit(known.label, length, limit);',
   replace: '    void limit;',
 };
+/** Nobody counts what comes to nothing. */
+const NOTHINGS_UNCOUNTED = {
+  file: 'wire/decoder.ts',
+  search: 'if (this.#authenticated) return;',
+  replace: 'if (length >= 0) return;',
+};
 
 /** So slow: a byte, and then a pause: half of what `minBytesPerSecond` asks for. */
 const PAUSE_MS = 30;
@@ -115,6 +121,31 @@ function promises(
       client.bytes(new Uint8Array(1000));
       const isAnswered = await comesTrue(() => client.verdict !== undefined || client.isClosed, BORNE_MS / 2);
       return isAnswered ? refused(client.verdict ?? 'closed') : gained(`a buffer of ${length} bytes`);
+    },
+  };
+}
+
+/** Frames that come to nothing, without end, of somebody who has proved nothing. */
+function nothings(what: string, type: number, length: number): Attack {
+  return {
+    name: `${what} come without end before a proof`,
+    expected: 'REFUSE ERR_GODWIT_LIMIT_EXCEEDED',
+    defence:
+      '`MAX_UNAUTHENTICATED_SKIPPED_FRAMES` and `MAX_UNAUTHENTICATED_SKIPPED_BYTES` (protocol.md §4.4)',
+    edits: [NOTHINGS_UNCOUNTED],
+    run: async (scene) => {
+      const [a] = await scene.cluster(['a']);
+      const client = await RawClient.connect(scene, a as SceneServer);
+      const many = Buffer.concat(
+        new Array<Uint8Array>(1000).fill(Buffer.concat([encodeHeader(type, length), new Uint8Array(length)])),
+      );
+      client.bytes(many);
+      // Whoever is still heard behind them has been listened to all the while.
+      client.bytes(client.openFrame());
+      return (
+        (await client.refusal(() => client.find('support') !== undefined)) ??
+        gained(`${many.byteLength} bytes that a server reads for nothing`)
+      );
     },
   };
 }
@@ -220,6 +251,9 @@ export const strangerAttacks: readonly Attack[] = [
       },
     ],
   ),
+  nothings('frames of no known type', UNKNOWN, 4096),
+  nothings('empty frames of no known type', UNKNOWN, 0),
+  nothings('DATA without a byte', DATA, 0),
   {
     name: 'more input than was granted comes',
     expected: 'RESET ERR_GODWIT_LIMIT_EXCEEDED',

@@ -18,6 +18,8 @@ import {
   MAX_PAYLOAD_BYTES,
   MAX_SNAPSHOT_CHUNK_BYTES,
   MAX_UNAUTHENTICATED_FRAME_BYTES,
+  MAX_UNAUTHENTICATED_SKIPPED_BYTES,
+  MAX_UNAUTHENTICATED_SKIPPED_FRAMES,
 } from './limits.ts';
 
 type Decoder = FrameDecoder<{ readonly frame: string }>;
@@ -71,11 +73,15 @@ function cut(bytes: Uint8Array, at: readonly number[]): Uint8Array[] {
 
 /** The error of `next`, which must be the peer's fault and final. */
 function failureOf(decoder: Decoder, ...chunks: readonly Uint8Array[]): ProtocolError {
+  return failureWith(WireCode.Protocol, decoder, ...chunks);
+}
+
+function failureWith(code: WireCode, decoder: Decoder, ...chunks: readonly Uint8Array[]): ProtocolError {
   try {
     decodeAll(decoder, chunks);
   } catch (error) {
     assert.ok(error instanceof ProtocolError, String(error));
-    assert.equal(error.wireCode, WireCode.Protocol);
+    assert.equal(error.wireCode, code);
     assert.equal(decoder.bufferedBytes, 0, 'a decoder that has failed holds nothing');
     decoder.push(PING);
     assert.throws(
@@ -363,6 +369,32 @@ describe('a frame of an unknown type', () => {
       decodeAll(decoder, [PING]).map(({ frame }) => frame),
       ['ping'],
     );
+  });
+
+  for (const [what, type] of [
+    ['frames of unknown types', 0xfe],
+    ['empty DATA', DATA_TYPE],
+  ] as const)
+    test(`${what} are only so many before authentication, and as many as there are behind it`, () => {
+      const empty = encodeHeader(type, 0);
+      const decoder = carrier('client', { authenticated: false });
+      const allowed = new Array<Uint8Array>(MAX_UNAUTHENTICATED_SKIPPED_FRAMES).fill(empty);
+      assert.deepEqual(decodeAll(decoder, allowed), []);
+      const { message } = failureWith(WireCode.LimitExceeded, decoder, empty);
+      assert.match(message, /17 frames of .* came to nothing before authentication/);
+      const known = carrier('client', { authenticated: false });
+      decodeAll(known, allowed);
+      known.setAuthenticated();
+      assert.deepEqual(decodeAll(known, [...allowed, ...allowed]), []);
+    });
+
+  test('has only so many bytes before authentication, of all together, and none of a frame too many is awaited', () => {
+    const length = MAX_UNAUTHENTICATED_FRAME_BYTES;
+    const frame = frameBytes(0x80, new Uint8Array(length));
+    const decoder = carrier('client', { authenticated: false });
+    const count = Math.floor(MAX_UNAUTHENTICATED_SKIPPED_BYTES / frame.byteLength);
+    assert.deepEqual(decodeAll(decoder, new Array<Uint8Array>(count).fill(frame)), []);
+    failureWith(WireCode.LimitExceeded, decoder, encodeHeader(0x80, length));
   });
 
   test('is bounded before authentication', () => {

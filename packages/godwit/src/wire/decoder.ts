@@ -3,7 +3,13 @@ import { readU64 } from './bytes.ts';
 import { ProtocolError, WireCode } from './codes.ts';
 import { DATA_TYPE, type FrameDefinition } from './definition.ts';
 import { frames, type Frame, type FrameName } from './frames.ts';
-import { HEADER_BYTES, MAX_DATA_BYTES, MAX_UNAUTHENTICATED_FRAME_BYTES } from './limits.ts';
+import {
+  HEADER_BYTES,
+  MAX_DATA_BYTES,
+  MAX_UNAUTHENTICATED_FRAME_BYTES,
+  MAX_UNAUTHENTICATED_SKIPPED_BYTES,
+  MAX_UNAUTHENTICATED_SKIPPED_FRAMES,
+} from './limits.ts';
 import { peerFrames, type PeerFrame } from './peer-frames.ts';
 import { decodeInto, decodeStruct, planOf, type Plan } from './schema.ts';
 
@@ -73,6 +79,9 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
   #frames = 0;
   #length = 0;
   #known: Known | undefined;
+  /** Frames that came to nothing before authentication, and their bytes, headers included. */
+  #skippedFrames = 0;
+  #skippedBytes = 0;
   /** The payload of a control frame that comes in several chunks. Its length has been checked. */
   #payload: Uint8Array | undefined;
 
@@ -205,8 +214,10 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
     this.#length = length;
     this.#frames += 1;
     this.#expects = this.#admit(type, length);
+    if (length > 0 || this.#expects === 'payload') return;
     // Nothing comes of an empty payload, except for a frame, which may have no bytes at all.
-    if (length === 0 && this.#expects !== 'payload') this.#expects = 'header';
+    if (this.#expects === 'data') this.#countSkipped(0);
+    this.#expects = 'header';
   }
 
   /** Says what to do with a payload, before any of it is kept. Throws `ProtocolError` when it must not come. */
@@ -224,6 +235,7 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
       if (!this.#authenticated && length > MAX_UNAUTHENTICATED_FRAME_BYTES) {
         throw overLimit('an unknown frame before authentication', length, MAX_UNAUTHENTICATED_FRAME_BYTES);
       }
+      this.#countSkipped(length);
       return 'skipped';
     }
     const { from, max } = known.definition;
@@ -232,6 +244,24 @@ export class FrameDecoder<F extends { readonly frame: string } = Frame> {
     if (length > limit) throw overLimit(known.label, length, limit);
     this.#known = known;
     return 'payload';
+  }
+
+  /**
+   * A frame comes of which nobody but this decoder hears, so nobody else could end it. Throws `ProtocolError` (LimitExceeded)
+   * when a sender that has proved nothing has sent too many.
+   */
+  #countSkipped(length: number): void {
+    if (this.#authenticated) return;
+    this.#skippedFrames += 1;
+    this.#skippedBytes += HEADER_BYTES + length;
+    if (
+      this.#skippedFrames > MAX_UNAUTHENTICATED_SKIPPED_FRAMES ||
+      this.#skippedBytes > MAX_UNAUTHENTICATED_SKIPPED_BYTES
+    )
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `${this.#skippedFrames} frames of ${this.#skippedBytes} bytes came to nothing before authentication`,
+      );
   }
 
   /** One contiguous copy of the payload, once it is whole: control frames outlive the chunk they came in. */

@@ -15,6 +15,15 @@ export const MAX_DATA_BYTES = 1 << 20;
 /** Largest payload of any frame before its sender is authenticated, in bytes (invariant I8). DATA is bounded by credit. */
 export const MAX_UNAUTHENTICATED_FRAME_BYTES = 4096;
 
+/**
+ * Most frames that come to nothing before their sender is authenticated: of unknown types, and empty DATA. A later version
+ * has room for a few; more than that is no greeting.
+ */
+export const MAX_UNAUTHENTICATED_SKIPPED_FRAMES = 16;
+
+/** Most bytes of such frames together, headers included. Memory cost: none, they are dropped as they come. */
+export const MAX_UNAUTHENTICATED_SKIPPED_BYTES = 16 * 1024;
+
 /** No frame but DATA has a larger payload, in bytes. Memory cost: one such buffer a carrier at the most. */
 export const MAX_CONTROL_BYTES = 64 * 1024;
 
