@@ -23,7 +23,7 @@ import type { Authorization } from './authorization.ts';
 import type { FenceClient } from './fence-client.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { ServerSessionPort } from './session-port.ts';
-import { SlowPeers } from './slow-peers.ts';
+import { SlowPeers, frameInput, sessionOutput } from './slow-peers.ts';
 
 /** A move that the application or an operator asked for fails when nothing came of it after this time, in milliseconds. */
 const MOVE_TIMEOUT_MS = 15_000;
@@ -76,7 +76,7 @@ export class NodeDriver {
   readonly #crypto: NodeCrypto;
   #members: readonly ServerAddress[] = [];
   readonly #entries = new Map<ServerSession, Entry>();
-  readonly #slowPeers: SlowPeers;
+  readonly #slowPeers: SlowPeers<ServerSession>;
 
   constructor(settings: NodeSettings, hooks: NodeHooks) {
     this.#settings = settings;
@@ -105,9 +105,12 @@ export class NodeDriver {
       carrierClosed: (carrier) => hooks.settled(carrier),
     });
     this.#slowPeers = new SlowPeers(settings, {
-      sessions: () => this.#node.sessions,
-      unfinishedFrame: (carrierId) => this.#driver.unfinishedFrame(carrierId),
-      evict: (carrierId, error) => {
+      peers: () => this.#node.sessions,
+      outputOf: sessionOutput,
+      inputOf: ({ carrierId }) =>
+        frameInput(carrierId, carrierId === undefined ? undefined : this.#driver.unfinishedFrame(carrierId)),
+      evict: ({ carrierId }, error) => {
+        if (carrierId === undefined) return;
         this.#node.handleCarrierError(now(), carrierId, error);
         this.#driver.settle();
       },

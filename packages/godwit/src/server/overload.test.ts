@@ -18,9 +18,9 @@ function endedOf(sessions: readonly Held[]): readonly Held[] {
   const overload = new Overload(policy, {
     load: () => ({
       sessions: sessions.length - ended.length,
+      plain: 0,
       halfOpen: 0,
       memoryBytes: sessions.reduce((sum, held) => sum + (ended.includes(held) ? 0 : held.heldBytes), 0),
-      maxSessions: 100,
       maxHalfOpen: 100,
       maxMemoryBytes: LIMIT_BYTES,
     }),
@@ -28,6 +28,7 @@ function endedOf(sessions: readonly Held[]): readonly Held[] {
       sessions
         .filter((held) => !ended.includes(held))
         .map((held) => ({ ...held, isEstablished: false, held }) as unknown as ServerSocket),
+    plain: () => [],
     members: () => [],
     setFull: () => undefined,
     end: (socket) => ended.push((socket as unknown as { held: Held }).held),

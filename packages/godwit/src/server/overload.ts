@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { OverloadPolicy, Relief, ServerLoad } from '../session/index.ts';
 import { Deadline, now } from '../socket/timers.ts';
+import type { PlainPort } from './plain-port.ts';
 import type { ServerSocket } from './server-socket.ts';
 
 /** Between two looks while all is well, and while it is not, in milliseconds. */
@@ -26,15 +27,20 @@ export interface OverloadChange {
   readonly load: ServerLoad;
 }
 
+/** What holds memory, and may be ended for that. */
+export type Holder = ServerSocket | PlainPort;
+
 export interface OverloadHost {
   /** Undefined while the server does not run. */
   load(): Omit<ServerLoad, 'eventLoopDelayMs'> | undefined;
   sessions(): Iterable<ServerSocket>;
+  /** Connections that cannot move. */
+  plain(): Iterable<PlainPort>;
   /** Names of the other servers. */
   members(): readonly string[];
   setFull(full: boolean): void;
-  /** Ends the session here; its client goes on elsewhere from its ticket, if it can. */
-  end(socket: ServerSocket): void;
+  /** Ends it here; the client of a session goes on elsewhere from its ticket, if it can. */
+  end(holder: Holder): void;
   changed(change: OverloadChange): void;
 }
 
@@ -96,7 +102,7 @@ export class Overload {
     if (this.#relief === 'end') this.#endLargest(load);
     if (this.#relief !== 'none') this.#shed();
     if (this.#relief !== 'none') this.#lookIn(BUSY_PAUSE_MS);
-    else if (load.sessions > 0 || load.halfOpen > 0) this.#lookIn(QUIET_PAUSE_MS);
+    else if (load.memoryBytes > 0 || load.halfOpen > 0) this.#lookIn(QUIET_PAUSE_MS);
     else this.stop();
   }
 
@@ -146,34 +152,31 @@ export class Overload {
   /** Those that are being handed over come last: they leave by themselves, and could not be restored while they do. */
   #endLargest({ maxMemoryBytes }: ServerLoad): void {
     for (const leaving of [false, true]) {
-      for (const socket of largest(
-        this.#host.sessions(),
-        ENDS_AT_ONCE,
-        ({ isLeaving }) => isLeaving === leaving,
-      )) {
-        this.#host.end(socket);
+      const holders = [...this.#host.sessions(), ...this.#host.plain()];
+      for (const holder of largest(holders, ENDS_AT_ONCE, ({ isLeaving }) => isLeaving === leaving)) {
+        this.#host.end(holder);
         if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
       }
     }
   }
 }
 
-/** The sessions that hold most, in that order: one pass, since there may be many, and the server is busy. */
-function largest(
-  sessions: Iterable<ServerSocket>,
+/** Those that hold most, in that order: one pass, since there may be many, and the server is busy. */
+function largest<H extends Holder>(
+  holders: Iterable<H>,
   count: number,
-  isMeant: (socket: ServerSocket) => boolean = () => true,
-): ServerSocket[] {
-  const found: { readonly socket: ServerSocket; readonly heldBytes: number }[] = [];
-  for (const socket of sessions) {
-    const { heldBytes } = socket;
+  isMeant: (holder: H) => boolean,
+): H[] {
+  const found: { readonly holder: H; readonly heldBytes: number }[] = [];
+  for (const holder of holders) {
+    const { heldBytes } = holder;
     const last = found[found.length - 1];
     if (found.length === count && last !== undefined && heldBytes <= last.heldBytes) continue;
-    if (!isMeant(socket)) continue;
+    if (!isMeant(holder)) continue;
     if (found.length === count) found.pop();
     let at = found.length;
     while (at > 0 && (found[at - 1] as { heldBytes: number }).heldBytes < heldBytes) at -= 1;
-    found.splice(at, 0, { socket, heldBytes });
+    found.splice(at, 0, { holder, heldBytes });
   }
-  return found.map(({ socket }) => socket);
+  return found.map(({ holder }) => holder);
 }

@@ -1,10 +1,13 @@
 /** Clients that do not speak Godwit, served as what they are: connections that cannot move (protocol.md §3.5). */
+import { networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import { MemoryAccount } from '../session/memory-account.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
 import { PlainPort, type PlainPortOptions } from './plain-port.ts';
 import type { ServerSettings } from './server-options.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
+import { SlowPeers } from './slow-peers.ts';
 
 export interface PlainHooks {
   node(): { readonly address: Candidate; readonly isDraining: boolean; readonly isFull: boolean };
@@ -15,19 +18,51 @@ export interface PlainHooks {
   settled(carrier: Carrier): void;
 }
 
-export class PlainConnections {
-  readonly #settings: Pick<ServerSettings, 'authorization' | 'schema'>;
-  readonly #hooks: PlainHooks;
-  readonly #ports = new Set<PlainPort>();
+type PlainConnectionSettings = Pick<ServerSettings, 'authorization' | 'schema' | 'limits' | 'timers'>;
 
-  constructor(settings: Pick<ServerSettings, 'authorization' | 'schema'>, hooks: PlainHooks) {
+export class PlainConnections {
+  readonly #settings: PlainConnectionSettings;
+  readonly #hooks: PlainHooks;
+  /** Connections of which anything is left: of a socket that is over, perhaps its last bytes. */
+  readonly #ports = new Set<PlainPort>();
+  readonly #memory = new MemoryAccount();
+  /** Of these it must be looked what they hold: the others hold what they did. */
+  readonly #touched = new Set<PlainPort>();
+  readonly #slowPeers: SlowPeers<PlainPort>;
+  #open = 0;
+
+  constructor(settings: PlainConnectionSettings, hooks: PlainHooks) {
     this.#settings = settings;
     this.#hooks = hooks;
+    this.#slowPeers = new SlowPeers<PlainPort>(settings, {
+      peers: () => this.#ports,
+      outputOf: ({ output }) => output,
+      // What its client has yet to say, nobody but the application knows.
+      inputOf: () => undefined,
+      evict: (port, { code, message }) => port.fail({ code, message }),
+    });
   }
 
   /** Connections whose sockets are open. */
   get size(): number {
-    return this.#ports.size;
+    return this.#open;
+  }
+
+  /** All that take memory. */
+  get all(): Iterable<PlainPort> {
+    return this.#ports;
+  }
+
+  /** What all of them hold, in bytes. */
+  get heldBytes(): number {
+    for (const port of this.#touched) {
+      this.#memory.note(port);
+      // What waits in it leaves without a word; one in which nothing waits says when that changes.
+      if (!port.isEmpty) continue;
+      port.isTouched = false;
+      this.#touched.delete(port);
+    }
+    return this.#memory.totalBytes;
   }
 
   /** A carrier whose client is none of ours; `unread` was read to tell. */
@@ -68,25 +103,42 @@ export class PlainConnections {
     });
   }
 
+  /** Ends one for want of memory. */
+  giveUp(port: PlainPort): void {
+    port.fail({ code: 'ERR_GODWIT_OVERLOADED', message: 'the server uses more memory than it may' });
+  }
+
   /** All are gone at once, as after `kill -9`. */
   kill(): void {
+    this.#slowPeers.stop();
     for (const port of this.#ports) port.kill();
   }
 
-  #begin(connection: Omit<PlainPortOptions, 'onGone'>): void {
+  #begin(connection: Pick<PlainPortOptions, 'carrier' | 'stream' | 'unread' | 'currentServer'>): void {
+    const { remoteAddress } = connection.carrier;
+    const options = {
+      ...connection,
+      network: remoteAddress === undefined ? undefined : networkOf(remoteAddress),
+      onTouched: (port: PlainPort): void => {
+        if (this.#ports.has(port)) this.#touched.add(port);
+      },
+      onGone: (): void => void (this.#open -= 1),
+      onClosed: (port: PlainPort): void => this.#forget(port),
+    };
+    let port: PlainPort | undefined;
     const socket = this.#hooks.createSocket({
       session: undefined,
       restart: undefined,
       addresses: addressesOf(connection.carrier),
       schema: this.#settings.schema,
       bind: (listener: PortListener): SessionPort => {
-        const onGone = (): void => void this.#ports.delete(port);
-        const port: PlainPort = new PlainPort({ ...connection, onGone }, listener);
-        this.#ports.add(port);
+        port = new PlainPort(options, listener);
+        this.#enter(port);
         return port;
       },
       wake: () => undefined,
     });
+    if (port !== undefined) port.buffers = socket;
     this.#hooks.settled(connection.carrier);
     try {
       this.#hooks.announce(socket);
@@ -95,6 +147,20 @@ export class PlainConnections {
       socket.resetAndDestroy();
       throw error;
     }
+  }
+
+  #enter(port: PlainPort): void {
+    this.#open += 1;
+    this.#ports.add(port);
+    this.#memory.enter(port);
+    port.touch();
+    this.#slowPeers.watch();
+  }
+
+  #forget(port: PlainPort): void {
+    this.#ports.delete(port);
+    this.#touched.delete(port);
+    this.#memory.leave(port);
   }
 
   #refuse(carrier: Carrier, failure: Failure): void {

@@ -4,8 +4,13 @@ import type { TLSSocket } from 'node:tls';
 import { closedBy, type Carrier } from '../carriers/carrier.ts';
 import { errorFromFailure } from '../errors.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import type { MemoryHolder } from '../session/memory-account.ts';
 import { CarrierSettings, type CarrierOptions } from '../socket/carrier-settings.ts';
 import type { PortListener, SessionPort } from '../socket/port.ts';
+import type { Progress } from './slow-peers.ts';
+
+/** What a connection takes besides what waits in it, in bytes: as much as is counted for a session. */
+const CONNECTION_BYTES = 8 * 1024;
 
 /** A client that takes nothing of the last bytes of a destroyed socket for so long is cut off, in milliseconds. */
 const LAST_BYTES_TIMEOUT_MS = 60_000;
@@ -23,12 +28,23 @@ export interface PlainPortOptions {
   readonly stream: Duplex;
   /** What was read to tell that its client is none of ours: the application reads it first. */
   readonly unread: Uint8Array;
+  readonly network: string | undefined;
   readonly currentServer: Candidate;
-  /** The socket is over. */
-  readonly onGone: () => void;
+  /** What waits in it may be more, or less. Told once until `isTouched` is taken back. */
+  readonly onTouched: (port: PlainPort) => void;
+  /** The socket is over; the client may not have its last bytes. */
+  readonly onGone: (port: PlainPort) => void;
+  /** The stream is closed: nothing is left of the connection. */
+  readonly onClosed: (port: PlainPort) => void;
 }
 
-export class PlainPort implements SessionPort {
+/** The socket of a connection, as far as it buffers. */
+export interface PlainBuffers {
+  readonly readableLength: number;
+  readonly writableLength: number;
+}
+
+export class PlainPort implements SessionPort, MemoryHolder {
   readonly sessionId = undefined;
   readonly epoch = 0;
   readonly isProtected = false;
@@ -38,15 +54,23 @@ export class PlainPort implements SessionPort {
   readonly #carrier: Carrier;
   readonly #stream: Duplex;
   readonly #listener: PortListener;
-  readonly #onGone: () => void;
+  readonly #options: PlainPortOptions;
   readonly #settings = new CarrierSettings();
   #unread: Uint8Array;
   #end: 'ahead' | 'reached' | 'told';
+  /** Of the application's side; undefined until there is one, and when it is gone. */
+  buffers: PlainBuffers | undefined;
+  accountedBytes: number | undefined;
+  /** It stands among those whose memory is counted anew when somebody asks. */
+  isTouched = false;
+  #isGone = false;
+  #writtenBytes = 0;
 
-  constructor({ carrier, stream, unread, currentServer, onGone }: PlainPortOptions, listener: PortListener) {
+  constructor(options: PlainPortOptions, listener: PortListener) {
+    const { carrier, stream, unread, currentServer } = options;
     this.#carrier = carrier;
     this.#listener = listener;
-    this.#onGone = onGone;
+    this.#options = options;
     this.#unread = unread;
     this.currentServer = currentServer;
     this.#stream = stream;
@@ -56,6 +80,31 @@ export class PlainPort implements SessionPort {
     stream.on('drain', this.#onDrain);
     stream.on('error', this.#onError);
     stream.on('close', this.#onClose);
+    stream.once('close', () => options.onClosed(this));
+  }
+
+  /** What limits for each address count by; undefined where there is no address. */
+  get network(): string | undefined {
+    return this.#options.network;
+  }
+
+  /** Memory it takes: what neither the application nor the operating system has taken, and itself. */
+  get heldBytes(): number {
+    const { readableLength = 0, writableLength = 0 } = this.buffers ?? {};
+    const stream = this.#stream.readableLength + this.#stream.writableLength;
+    return CONNECTION_BYTES + this.#unread.byteLength + stream + readableLength + writableLength;
+  }
+  /** It never moves. */
+  readonly isLeaving = false;
+  /** Nothing waits in it. */
+  get isEmpty(): boolean {
+    return this.heldBytes === CONNECTION_BYTES;
+  }
+
+  /** How far its output has come, while some of it waits for the client. */
+  get output(): Progress | undefined {
+    const waiting = this.#stream.writableLength;
+    return waiting === 0 ? undefined : { what: 'plain', position: this.#writtenBytes - waiting };
   }
 
   get wantsWrite(): boolean {
@@ -63,7 +112,9 @@ export class PlainPort implements SessionPort {
   }
 
   write(bytes: Uint8Array): void {
+    this.#writtenBytes += bytes.byteLength;
     this.#stream.write(Buffer.from(bytes));
+    this.touch();
   }
 
   end(): void {
@@ -94,7 +145,7 @@ export class PlainPort implements SessionPort {
 
   destroy(): void {
     this.#leave();
-    this.#onGone();
+    this.#gone();
     const stream = this.#stream;
     if (stream.destroyed) return;
     // Input that stays unread would make the kernel reset the connection, and so cut off what was written last.
@@ -106,18 +157,39 @@ export class PlainPort implements SessionPort {
 
   reset(): void {
     this.#leave();
-    this.#onGone();
+    this.#gone();
     this.#carrier.reset();
   }
 
   /** Gone without a word to anybody. */
   kill(): void {
     this.#leave();
-    this.#onGone();
+    this.#gone();
     this.#carrier.destroy();
   }
 
-  /** It never moves. */
+  /** Ends it here: the application is told why, the client's connection is reset. */
+  fail(failure: Failure): void {
+    const wasGone = this.#isGone;
+    this.reset();
+    if (!wasGone) this.#listener.closed(errorFromFailure(failure));
+  }
+
+  #gone(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.buffers = undefined;
+    this.touch();
+    this.#options.onGone(this);
+  }
+
+  /** What it holds may have changed. */
+  touch(): void {
+    if (this.isTouched) return;
+    this.isTouched = true;
+    this.#options.onTouched(this);
+  }
+
   isWanted(): boolean {
     return false;
   }
@@ -158,7 +230,10 @@ export class PlainPort implements SessionPort {
     stream.on('error', () => undefined);
   }
 
-  readonly #onReadable = (): void => this.#listener.readable();
+  readonly #onReadable = (): void => {
+    this.touch();
+    this.#listener.readable();
+  };
 
   readonly #onEnd = (): void => {
     this.#end = 'reached';

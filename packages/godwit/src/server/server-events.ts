@@ -61,7 +61,7 @@ export interface ServerStats {
   readonly shed: number;
   /** What is being done about too much to do. */
   readonly relief: Relief;
-  /** What all sessions hold, in bytes: what `limits.maxMemoryBytes` limits. */
+  /** What all sessions and plain connections hold, in bytes: what `limits.maxMemoryBytes` limits. */
   readonly memoryBytes: number;
   /** Times that 'refused' was emitted. */
   readonly refused: number;

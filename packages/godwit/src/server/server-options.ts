@@ -65,7 +65,8 @@ export interface ServerOptions {
   readonly authorize?: Authorize | undefined;
   /**
    * What becomes of a client that does not speak Godwit. `refuse` (default): it is closed, and 'refused' says so. `accept`:
-   * the listener gets its connection as one that cannot move (`socket.migratory` is false), with every byte it has sent.
+   * the listener gets its connection as one that cannot move (`socket.migratory` is false), with every byte it has sent. It
+   * counts for `limits.maxMemoryBytes` and `timers.slowReaderTimeoutMs` as a session does.
    * Over TLS it is told by its ALPN: who does not offer `godwit/1` is plain at once; protocols that plain clients may ask for
    * are named in `tls.ALPNProtocols`.
    */

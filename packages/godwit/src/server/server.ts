@@ -19,6 +19,7 @@ import { closeOnAbort, readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
 import { Overload } from './overload.ts';
 import { PlainConnections } from './plain-connections.ts';
+import { PlainPort } from './plain-port.ts';
 import { PrefaceGate } from './preface-gate.ts';
 import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
@@ -95,7 +96,11 @@ export class Server extends EventEmitter {
       sessions: () => this.#running?.driver.sockets ?? [],
       members: () => this.#otherServers(),
       setFull: (full) => this.#running?.driver.setFull(full),
-      end: (socket) => this.#running?.driver.giveUp(socket),
+      plain: () => this.#plain.all,
+      end: (holder) => {
+        if (holder instanceof PlainPort) this.#plain.giveUp(holder);
+        else this.#running?.driver.giveUp(holder);
+      },
       changed: (change) => process.nextTick(() => this.emit('overload', change)),
     });
   }
@@ -254,7 +259,7 @@ export class Server extends EventEmitter {
       carriers: this.#running?.driver.carrierCount ?? 0,
       halfOpen: this.#halfOpen.size,
       tombstones: this.#running?.driver.tombstones ?? 0,
-      memoryBytes: this.#running?.driver.heldBytes ?? 0,
+      memoryBytes: (this.#running?.driver.heldBytes ?? 0) + this.#plain.heldBytes,
       shed: this.#overload.moved,
       relief: this.#overload.relief,
     };
@@ -383,8 +388,10 @@ export class Server extends EventEmitter {
     const { maxMemoryBytes } = this.#settings.limits;
     const { maxHalfOpen } = this.#settings.halfOpen;
     const { size: halfOpen } = this.#halfOpen;
-    const { heldBytes: memoryBytes, sessionCount: sessions } = driver;
-    return { sessions, memoryBytes, maxMemoryBytes, halfOpen, maxHalfOpen };
+    const { sessionCount: sessions } = driver;
+    const { size: plain } = this.#plain;
+    const memoryBytes = driver.heldBytes + this.#plain.heldBytes;
+    return { sessions, plain, memoryBytes, maxMemoryBytes, halfOpen, maxHalfOpen };
   }
 
   #createSocket(source: ServerSocketSource): ServerSocket {

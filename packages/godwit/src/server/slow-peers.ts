@@ -8,15 +8,19 @@ const LOOKS = 4;
 /** Between two looks at the least, in milliseconds. */
 const MIN_PAUSE_MS = 25;
 
-export interface SlowPeersHost {
-  sessions(): Iterable<ServerSession>;
-  unfinishedFrame(carrierId: number): { readonly frame: number; readonly takenBytes: number } | undefined;
-  /** Ends the session on that carrier with the error's code at both ends. */
-  evict(carrierId: number, error: ProtocolError): void;
+/** Whom to look at, and what to do with those that are slow. */
+export interface SlowPeersHost<P> {
+  peers(): Iterable<P>;
+  /** What waits for the peer to take it, if anything does. */
+  outputOf(peer: P): Progress | undefined;
+  /** What the peer has begun to say and not finished, if there is such a thing. */
+  inputOf(peer: P): Progress | undefined;
+  /** Ends it with the error's code. */
+  evict(peer: P, error: ProtocolError): void;
 }
 
 /** What waits, and how far it has come. */
-interface Progress {
+export interface Progress {
   /** Tells it from what waited before: nothing of one is progress of the other. */
   readonly what: string;
   readonly position: number;
@@ -34,18 +38,18 @@ interface Watched {
 
 const NOTHING: Watched = { output: undefined, input: undefined };
 
-export class SlowPeers {
-  readonly #host: SlowPeersHost;
+export class SlowPeers<P extends object> {
+  readonly #host: SlowPeersHost<P>;
   readonly #readerTimeoutMs: number;
   readonly #writerTimeoutMs: number;
   readonly #minBytesPerSecond: number;
   readonly #pauseMs: number;
   readonly #deadline = new Deadline(() => this.#look());
-  #watched = new Map<ServerSession, Watched>();
+  #watched = new Map<P, Watched>();
 
   constructor(
     { limits, timers }: { readonly limits: ServerLimits; readonly timers: ServerTimers },
-    host: SlowPeersHost,
+    host: SlowPeersHost<P>,
   ) {
     this.#host = host;
     this.#readerTimeoutMs = timers.slowReaderTimeoutMs || Infinity;
@@ -54,7 +58,7 @@ export class SlowPeers {
     this.#pauseMs = Math.max(MIN_PAUSE_MS, Math.min(this.#readerTimeoutMs, this.#writerTimeoutMs) / LOOKS);
   }
 
-  /** There are sessions to look at. */
+  /** There are peers to look at. */
   watch(): void {
     if (this.#deadline.dueAt === undefined && this.#pauseMs !== Infinity)
       this.#deadline.set(now() + this.#pauseMs);
@@ -69,28 +73,20 @@ export class SlowPeers {
     const time = now();
     const before = this.#watched;
     this.#watched = new Map();
-    const slow: { readonly carrierId: number; readonly what: string }[] = [];
+    const slow: { readonly peer: P; readonly what: string }[] = [];
     let isIdle = true;
-    for (const session of this.#host.sessions()) {
+    for (const peer of this.#host.peers()) {
       isIdle = false;
-      const { carrierId } = session;
-      if (carrierId === undefined) continue;
-      const last = before.get(session) ?? NOTHING;
-      const output = this.#judge(last.output, outputOf(session), time, this.#readerTimeoutMs);
-      const input = this.#judge(last.input, this.#inputOf(carrierId), time, this.#writerTimeoutMs);
-      if (output === 'slow')
-        slow.push({ carrierId, what: 'takes hardly any of the output that waits for it' });
-      else if (input === 'slow') slow.push({ carrierId, what: 'hardly goes on with a frame it has begun' });
-      else if (output !== undefined || input !== undefined) this.#watched.set(session, { output, input });
+      const last = before.get(peer) ?? NOTHING;
+      const output = this.#judge(last.output, this.#host.outputOf(peer), time, this.#readerTimeoutMs);
+      const input = this.#judge(last.input, this.#host.inputOf(peer), time, this.#writerTimeoutMs);
+      if (output === 'slow') slow.push({ peer, what: 'takes hardly any of the output that waits for it' });
+      else if (input === 'slow') slow.push({ peer, what: 'hardly goes on with a frame it has begun' });
+      else if (output !== undefined || input !== undefined) this.#watched.set(peer, { output, input });
     }
-    for (const { carrierId, what } of slow)
-      this.#host.evict(carrierId, new ProtocolError(WireCode.TooSlow, `the client ${what}`));
+    for (const { peer, what } of slow)
+      this.#host.evict(peer, new ProtocolError(WireCode.TooSlow, `the client ${what}`));
     if (!isIdle) this.watch();
-  }
-
-  #inputOf(carrierId: number): Progress | undefined {
-    const unfinished = this.#host.unfinishedFrame(carrierId);
-    return unfinished && { what: `${carrierId} ${unfinished.frame}`, position: unfinished.takenBytes };
   }
 
   #judge(
@@ -108,6 +104,20 @@ export class SlowPeers {
   }
 }
 
-function outputOf({ carrierId, bytesUnacknowledged, acknowledged }: ServerSession): Progress | undefined {
-  return bytesUnacknowledged === 0 ? undefined : { what: `${carrierId}`, position: acknowledged };
+/** How far a session's output has come: what its client has not acknowledged waits, unless there is no client. */
+export function sessionOutput({
+  carrierId,
+  bytesUnacknowledged,
+  acknowledged,
+}: ServerSession): Progress | undefined {
+  if (carrierId === undefined || bytesUnacknowledged === 0) return undefined;
+  return { what: `${carrierId}`, position: acknowledged };
+}
+
+/** The same of a frame that has come in part. */
+export function frameInput(
+  carrierId: number | undefined,
+  unfinished: { readonly frame: number; readonly takenBytes: number } | undefined,
+): Progress | undefined {
+  return unfinished && { what: `${carrierId} ${unfinished.frame}`, position: unfinished.takenBytes };
 }

@@ -91,8 +91,9 @@ export interface ServerLimits {
   /** Sessions that are being restored at once. Default 4,096. */
   readonly maxRestoring: number;
   /**
-   * What all sessions together may hold, in bytes: input not consumed, logs, output tails, states and tickets, and 8 KiB each.
-   * Before it is reached, sessions are sent elsewhere and new ones refused; from there on, the largest end. 0: no limit.
+   * What all sessions together may hold, in bytes: input not consumed, logs, output tails, states and tickets, and 8 KiB each;
+   * and plain connections: what waits in them either way, and 8 KiB each. Before it is reached, sessions are sent elsewhere
+   * and new ones refused; from there on, the largest end. 0: no limit.
    * Default 2 GiB; 0 … 2^53 − 1.
    */
   readonly maxMemoryBytes: number;
@@ -186,7 +187,8 @@ export interface ServerTimers {
   readonly releaseDelayMs: number;
   /**
    * A client for which output has waited so long, and which took hardly any (`minBytesPerSecond`), is reset with `TooSlow`,
-   * in ms; also where only its application does not read. 0: never. Default 0; 0, or 100 … 86,400,000.
+   * in ms; also where only its application does not read. A plain client is seen to take bytes only as the operating system
+   * does, some hundred KiB at once, and its connection is reset. 0: never. Default 0; 0, or 100 … 86,400,000.
    */
   readonly slowReaderTimeoutMs: number;
   /**

@@ -4,6 +4,7 @@ import { overloadPolicy, type Relief, type ServerLoad } from './overload.ts';
 
 const QUIET: ServerLoad = {
   sessions: 10,
+  plain: 0,
   memoryBytes: 0,
   maxMemoryBytes: 1000,
   halfOpen: 0,

@@ -7,7 +7,9 @@
 export interface ServerLoad {
   /** Sessions that live here. */
   readonly sessions: number;
-  /** What they hold, in bytes, and `limits.maxMemoryBytes`; 0 of that is no limit. */
+  /** Open connections of clients that do not speak Godwit. */
+  readonly plain: number;
+  /** What sessions and they hold, in bytes, and `limits.maxMemoryBytes`; 0 of that is no limit. */
   readonly memoryBytes: number;
   readonly maxMemoryBytes: number;
   /** Peers that have settled nothing yet, and `limits.maxHalfOpen`. */
@@ -22,7 +24,7 @@ export interface ServerLoad {
  * - `none`: all is well.
  * - `shed`: sessions are sent to other servers by TRIGGER, those that hold most first.
  * - `refuse`: OPEN, and MIGRATE of sessions from elsewhere, are refused with `Busy`, "try elsewhere".
- * - `end`: sessions end here, those that hold most first, until the others are within the limit.
+ * - `end`: sessions and plain connections end here, those that hold most first, until the others are within the limit.
  */
 export type Relief = 'none' | 'shed' | 'refuse' | 'end';
 
