@@ -1,6 +1,7 @@
 /** Attacks by whoever can connect: other protocols, slowness, lengths that promise much, other versions (invariant I8). */
 import { PREFACE_BYTES, Role, encodeHeader, encodePreface } from '../../packages/godwit/src/wire/index.ts';
 import { gained, refused, type Attack, type Outcome } from './attack.ts';
+import { bring } from './bring.ts';
 import { toText } from './bytes.ts';
 import { RawClient } from './raw-client.ts';
 import type { Scene, SceneServer } from './scene.ts';
@@ -166,6 +167,19 @@ function versioned(version: number, oldest: number): Uint8Array {
   return preface;
 }
 
+/** So many sessions somebody wants, one after another; what it costs him if he gets no more. */
+async function openUntilRefused(scene: Scene, a: SceneServer, count: number): Promise<Outcome | undefined> {
+  for (let opened = 0; opened < count; opened += 1) {
+    const client = await RawClient.connect(scene, a);
+    client.bytes(client.openFrame());
+    const refusal = await client.refusal(() => client.find('support') !== undefined);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+const MAX_SESSIONS = 8;
+
 export const strangerAttacks: readonly Attack[] = [
   speaks('HTTP', () => toText('GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
   speaks('TLS', () => Uint8Array.from(TLS_HELLO)),
@@ -254,6 +268,62 @@ export const strangerAttacks: readonly Attack[] = [
   nothings('frames of no known type', UNKNOWN, 4096),
   nothings('empty frames of no known type', UNKNOWN, 0),
   nothings('DATA without a byte', DATA, 0),
+  {
+    name: 'one address takes all the sessions that a server has',
+    expected: 'REFUSE ERR_GODWIT_BUSY',
+    defence: '`maxSessionsPerAddress` (protocol.md §12.3)',
+    edits: [
+      {
+        file: 'session/places.ts',
+        search: 'if (taken >= maxSessionsPerAddress)',
+        replace: 'if (taken < 0)',
+      },
+    ],
+    run: async (scene) => {
+      const limits = { maxSessions: MAX_SESSIONS, maxSessionsPerAddress: MAX_SESSIONS / 2 };
+      const [a] = await scene.cluster(['a'], () => ({ limits }));
+      return (
+        (await openUntilRefused(scene, a as SceneServer, MAX_SESSIONS)) ??
+        gained('all the sessions there are')
+      );
+    },
+  },
+  {
+    name: 'one address brings sessions that it opened elsewhere, until there is room for no other',
+    expected: 'REFUSE ERR_GODWIT_BUSY',
+    defence: '`maxSessionsPerAddress` holds for MIGRATE (protocol.md §12.3)',
+    edits: [
+      {
+        file: 'session/destination.ts',
+        search: 'this.#host.checkPlace(attach.carrierId, this.#bySession.size);',
+        replace: '',
+      },
+      {
+        file: 'session/destination.ts',
+        search: 'this.#host.checkPlace(carrierId, 0);',
+        replace: '',
+      },
+    ],
+    run: async (scene) => {
+      const limits = { maxSessions: MAX_SESSIONS, maxSessionsPerAddress: 1 };
+      const [a, b] = await scene.cluster(['a', 'b'], (name) => (name === 'b' ? { limits } : {}));
+      await RawClient.open(scene, b as SceneServer);
+      return bring(scene, b as SceneServer, await RawClient.open(scene, a as SceneServer), { origin: 'a' });
+    },
+  },
+  {
+    name: 'one address opens sessions without end',
+    expected: 'REFUSE ERR_GODWIT_BUSY',
+    defence: '`maxOpensPerSecond` (protocol.md §12.3)',
+    setting: '`maxOpensPerSecond`',
+    run: async (scene) => {
+      const limits = scene.isDefended ? { maxOpensPerSecond: 1 } : {};
+      const [a] = await scene.cluster(['a'], () => ({ limits }));
+      return (
+        (await openUntilRefused(scene, a as SceneServer, 20)) ?? gained('twenty key agreements in a moment')
+      );
+    },
+  },
   {
     name: 'more input than was granted comes',
     expected: 'RESET ERR_GODWIT_LIMIT_EXCEEDED',

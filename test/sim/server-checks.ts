@@ -268,6 +268,11 @@ export class ServerChecks {
       'limits',
       () => `${name} counts ${population.heldBytes} bytes of memory, and its sessions hold ${heldBytes}`,
     );
+    this.#simulation.violations.expect(
+      population.places === population.sessions,
+      'limits',
+      () => `${name} has ${population.sessions} sessions, and ${population.places} places are taken`,
+    );
     this.#limit(name, 'sessions', population.sessions, limits.maxSessions ?? Infinity);
     this.#limit(name, 'attaches', population.attaches, limits.maxRestoring ?? Infinity);
     this.#limit(name, 'tombstones', population.tombstones, limits.maxTombstones ?? Infinity);

@@ -41,7 +41,7 @@ test('a set that is emptied again and again does allocate there: the measurement
 });
 
 test('a carrier that has something to send, and has sent it, allocates nothing in the old space', () => {
-  const carriers = new ServerCarriers(new DeadlineHeap(), { maxMigratesPerSecond: 0 });
+  const carriers = new ServerCarriers(new DeadlineHeap(), { maxMigratesPerSecond: 0, maxOpensPerSecond: 0 });
   carriers.add(new ServerCarrier(1, new Uint8Array(16), {}, 1, () => undefined));
   const frame = new Uint8Array(1);
   const growth = growthOf(() => {

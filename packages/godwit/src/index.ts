@@ -119,6 +119,7 @@ export {
   type FenceRecord,
   type MigrationPhases,
   type MigrationReport,
+  type EndBy,
   type OverloadOptions,
   type OverloadPolicy,
   type PingOptions,

@@ -8,6 +8,7 @@ import type { Candidate, Failure } from '../session/client-events.ts';
 import {
   ServerNode,
   type FenceConfig,
+  type Places,
   type RestartPoint,
   type ServerEvent,
   type ServerLimits,
@@ -122,8 +123,8 @@ export class NodeDriver {
     return [...this.#entries.values()].map(({ socket }) => socket);
   }
 
-  get isFull(): boolean {
-    return this.#node.isFull;
+  get places(): Places {
+    return this.#node.places;
   }
 
   get sessionCount(): number {

@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { OverloadPolicy, Relief, ServerLoad } from '../session/index.ts';
 import { Deadline, now } from '../socket/timers.ts';
+import { byAddress, largest } from './end-order.ts';
 import type { PlainPort } from './plain-port.ts';
 import type { ServerSocket } from './server-socket.ts';
 
@@ -27,8 +28,8 @@ export interface OverloadChange {
   readonly load: ServerLoad;
 }
 
-/** What holds memory, and may be ended for that. */
-export type Holder = ServerSocket | PlainPort;
+/** Who may be ended for the memory he holds. */
+export type Endable = ServerSocket | PlainPort;
 
 export interface OverloadHost {
   /** Undefined while the server does not run. */
@@ -40,7 +41,7 @@ export interface OverloadHost {
   members(): readonly string[];
   setFull(full: boolean): void;
   /** Ends it here; the client of a session goes on elsewhere from its ticket, if it can. */
-  end(holder: Holder): void;
+  end(holder: Endable): void;
   changed(change: OverloadChange): void;
 }
 
@@ -99,7 +100,7 @@ export class Overload {
       this.#host.setFull(this.#relief === 'refuse' || this.#relief === 'end');
       this.#host.changed({ relief: this.#relief, load });
     }
-    if (this.#relief === 'end') this.#endLargest(load);
+    if (this.#relief === 'end') this.#end(load);
     if (this.#relief !== 'none') this.#shed();
     if (this.#relief !== 'none') this.#lookIn(BUSY_PAUSE_MS);
     else if (load.memoryBytes > 0 || load.halfOpen > 0) this.#lookIn(QUIET_PAUSE_MS);
@@ -127,7 +128,7 @@ export class Overload {
     const time = now();
     const mayBeAsked = (socket: ServerSocket): boolean =>
       socket.isEstablished && (this.#askAgainAt.get(socket) ?? 0) <= time;
-    for (const socket of largest(this.#host.sessions(), room, mayBeAsked)) {
+    for (const socket of largest([...this.#host.sessions()].filter(mayBeAsked), room)) {
       const to = members[this.#nextMember++ % members.length] as string;
       this.#askAgainAt.set(socket, Infinity);
       this.#moving += 1;
@@ -150,33 +151,15 @@ export class Overload {
   }
 
   /** Those that are being handed over come last: they leave by themselves, and could not be restored while they do. */
-  #endLargest({ maxMemoryBytes }: ServerLoad): void {
+  #end({ maxMemoryBytes }: ServerLoad): void {
+    const inOrder = this.#policy.endBy === 'connection' ? largest : byAddress<Endable>;
     for (const leaving of [false, true]) {
-      const holders = [...this.#host.sessions(), ...this.#host.plain()];
-      for (const holder of largest(holders, ENDS_AT_ONCE, ({ isLeaving }) => isLeaving === leaving)) {
+      const all: Endable[] = [...this.#host.sessions(), ...this.#host.plain()];
+      const holders = all.filter(({ isLeaving }) => isLeaving === leaving);
+      for (const holder of inOrder(holders, ENDS_AT_ONCE)) {
         this.#host.end(holder);
         if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
       }
     }
   }
-}
-
-/** Those that hold most, in that order: one pass, since there may be many, and the server is busy. */
-function largest<H extends Holder>(
-  holders: Iterable<H>,
-  count: number,
-  isMeant: (holder: H) => boolean,
-): H[] {
-  const found: { readonly holder: H; readonly heldBytes: number }[] = [];
-  for (const holder of holders) {
-    const { heldBytes } = holder;
-    const last = found[found.length - 1];
-    if (found.length === count && last !== undefined && heldBytes <= last.heldBytes) continue;
-    if (!isMeant(holder)) continue;
-    if (found.length === count) found.pop();
-    let at = found.length;
-    while (at > 0 && (found[at - 1] as { heldBytes: number }).heldBytes < heldBytes) at -= 1;
-    found.splice(at, 0, { holder, heldBytes });
-  }
-  return found.map(({ holder }) => holder);
 }

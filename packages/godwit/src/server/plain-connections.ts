@@ -2,15 +2,17 @@
 import { networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import type { Places } from '../session/index.ts';
 import { MemoryAccount } from '../session/memory-account.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
+import { ProtocolError } from '../wire/index.ts';
 import { PlainPort, type PlainPortOptions } from './plain-port.ts';
 import type { ServerSettings } from './server-options.ts';
 import type { ServerSocket, ServerSocketSource } from './server-socket.ts';
 import { SlowPeers } from './slow-peers.ts';
 
 export interface PlainHooks {
-  node(): { readonly address: Candidate; readonly isDraining: boolean; readonly isFull: boolean };
+  node(): { readonly address: Candidate; readonly isDraining: boolean; readonly places: Places };
   createSocket(source: ServerSocketSource): ServerSocket;
   announce(socket: ServerSocket): void;
   refused(carrier: Carrier, failure: Failure): void;
@@ -72,10 +74,9 @@ export class PlainConnections {
       this.#refuse(carrier, { code: 'ERR_GODWIT_DRAINING', message: 'this server is draining' });
       return;
     }
-    if (node.isFull) {
-      this.#refuse(carrier, { code: 'ERR_GODWIT_BUSY', message: 'this server has too much to do' });
-      return;
-    }
+    const { remoteAddress } = carrier;
+    const network = remoteAddress === undefined ? undefined : networkOf(remoteAddress);
+    if (!this.#hasPlace(carrier, network, node.places)) return;
     // Unread until the application has said that it wants it.
     let isGone = false;
     carrier.start({
@@ -93,14 +94,32 @@ export class PlainConnections {
     const question = { kind: 'plain', sessionId: new Uint8Array(0) } as const;
     this.#settings.authorization.decide(question, carrier, ({ denied }) => {
       if (isGone) return;
-      const stream = denied ? undefined : carrier.takeStream?.();
-      if (stream !== undefined) this.#begin({ carrier, stream, unread, currentServer: node.address });
-      else if (denied) this.#refuse(carrier, { code: 'ERR_GODWIT_DENIED', message: denied.message });
-      else {
+      if (denied) {
+        this.#refuse(carrier, { code: 'ERR_GODWIT_DENIED', message: denied.message });
+        return;
+      }
+      // Others may have come meanwhile.
+      if (!this.#hasPlace(carrier, network, node.places)) return;
+      const stream = carrier.takeStream?.();
+      if (stream === undefined) {
         const message = 'a carrier of this kind serves sessions only';
         this.#refuse(carrier, { code: 'ERR_GODWIT_UNSUPPORTED', message });
+        return;
       }
+      this.#begin({ carrier, stream, unread, currentServer: node.address }, network, node.places);
     });
+  }
+
+  /** Refuses the carrier where there is no place for it. */
+  #hasPlace(carrier: Carrier, network: string | undefined, places: Places): boolean {
+    try {
+      places.check(network);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#refuse(carrier, { code: error.code, message: error.message });
+      return false;
+    }
   }
 
   /** Ends one for want of memory. */
@@ -114,16 +133,21 @@ export class PlainConnections {
     for (const port of this.#ports) port.kill();
   }
 
-  #begin(connection: Pick<PlainPortOptions, 'carrier' | 'stream' | 'unread' | 'currentServer'>): void {
-    const { remoteAddress } = connection.carrier;
+  #begin(
+    connection: Omit<PlainPortOptions, 'onTouched' | 'onGone' | 'onClosed'>,
+    network: string | undefined,
+    places: Places,
+  ): void {
     const options = {
       ...connection,
-      network: remoteAddress === undefined ? undefined : networkOf(remoteAddress),
       onTouched: (port: PlainPort): void => {
         if (this.#ports.has(port)) this.#touched.add(port);
       },
       onGone: (): void => void (this.#open -= 1),
-      onClosed: (port: PlainPort): void => this.#forget(port),
+      onClosed: (port: PlainPort): void => {
+        places.leave(port);
+        this.#forget(port);
+      },
     };
     let port: PlainPort | undefined;
     const socket = this.#hooks.createSocket({
@@ -133,6 +157,7 @@ export class PlainConnections {
       schema: this.#settings.schema,
       bind: (listener: PortListener): SessionPort => {
         port = new PlainPort(options, listener);
+        places.take(port, network);
         this.#enter(port);
         return port;
       },

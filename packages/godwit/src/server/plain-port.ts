@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { closedBy, type Carrier } from '../carriers/carrier.ts';
 import { errorFromFailure } from '../errors.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import type { Occupant } from '../session/index.ts';
 import type { MemoryHolder } from '../session/memory-account.ts';
 import { CarrierSettings, type CarrierOptions } from '../socket/carrier-settings.ts';
 import type { PortListener, SessionPort } from '../socket/port.ts';
@@ -28,7 +29,6 @@ export interface PlainPortOptions {
   readonly stream: Duplex;
   /** What was read to tell that its client is none of ours: the application reads it first. */
   readonly unread: Uint8Array;
-  readonly network: string | undefined;
   readonly currentServer: Candidate;
   /** What waits in it may be more, or less. Told once until `isTouched` is taken back. */
   readonly onTouched: (port: PlainPort) => void;
@@ -44,7 +44,7 @@ export interface PlainBuffers {
   readonly writableLength: number;
 }
 
-export class PlainPort implements SessionPort, MemoryHolder {
+export class PlainPort implements SessionPort, MemoryHolder, Occupant {
   readonly sessionId = undefined;
   readonly epoch = 0;
   readonly isProtected = false;
@@ -61,6 +61,7 @@ export class PlainPort implements SessionPort, MemoryHolder {
   /** Of the application's side; undefined until there is one, and when it is gone. */
   buffers: PlainBuffers | undefined;
   accountedBytes: number | undefined;
+  place: string | undefined;
   /** It stands among those whose memory is counted anew when somebody asks. */
   isTouched = false;
   #isGone = false;
@@ -81,11 +82,6 @@ export class PlainPort implements SessionPort, MemoryHolder {
     stream.on('error', this.#onError);
     stream.on('close', this.#onClose);
     stream.once('close', () => options.onClosed(this));
-  }
-
-  /** What limits for each address count by; undefined where there is no address. */
-  get network(): string | undefined {
-    return this.#options.network;
   }
 
   /** Memory it takes: what neither the application nor the operating system has taken, and itself. */

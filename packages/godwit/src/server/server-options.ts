@@ -93,8 +93,9 @@ export interface ServerOptions {
    */
   readonly fenceFloor?: 'acknowledged' | 'released' | undefined;
   /**
-   * When there is too much to do: then sessions are sent to other servers, then new ones refused, then the largest end. Default
-   * `overloadPolicy()`: from shares of `limits.maxMemoryBytes` and `limits.maxHalfOpen` on. 'overload' tells of every step.
+   * When there is too much to do: then sessions are sent to other servers, then new ones refused, then some end, the largest of
+   * the address that holds most in all. Default `overloadPolicy()`: from shares of `limits.maxMemoryBytes` and
+   * `limits.maxHalfOpen` on. 'overload' tells of every step.
    */
   readonly overload?: OverloadPolicy | undefined;
   /** Default false: a socket ends its side when the client has ended its own. */
@@ -189,6 +190,8 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
 const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   prefaceTimeoutMs: [10, 600_000],
   ...HALF_OPEN_RANGES,
+  maxSessionsPerAddress: [0, Number.MAX_SAFE_INTEGER],
+  maxOpensPerSecond: [0, 1_000_000],
   maxMigratesPerSecond: [0, 1_000_000],
   maxPullsPerSecond: [0, 1_000_000],
   maxMemoryBytes: [0, Number.MAX_SAFE_INTEGER],

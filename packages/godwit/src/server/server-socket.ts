@@ -182,6 +182,11 @@ export class ServerSocket extends Socket {
     return this.#session?.heldBytes ?? 0;
   }
 
+  /** @internal The address that its place counts for. */
+  get place(): string | undefined {
+    return this.#session?.place;
+  }
+
   /** @internal Whether its client has ever answered, and so may answer a TRIGGER. */
   get isEstablished(): boolean {
     return this.#session?.isEstablished ?? false;

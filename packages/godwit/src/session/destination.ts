@@ -31,7 +31,6 @@ import { Pulls } from './pulls.ts';
 import { anotherSession, displaceRival } from './rival.ts';
 import {
   checkAdmission,
-  checkRoom,
   checkTicketRestores,
   lostBytes,
   originAddress,
@@ -51,7 +50,8 @@ export interface DestinationHost {
   readonly crypto: CryptoBook;
   readonly now: number;
   readonly isDraining: boolean;
-  readonly sessions: { readonly size: number };
+  /** Throws `ProtocolError` (Busy) when there is no place for another session of that carrier's peer. */
+  checkPlace(carrierId: number, promised: number): void;
   readonly tombstones: Tombstones;
   readonly sessionHost: SessionHost;
   findSession(id: string): ServerSession | undefined;
@@ -253,8 +253,8 @@ export class Destination {
     checkAdmission(config, migrate, head, {
       stone: tombstones.get(attach.id, now),
       isDraining: this.#host.isDraining,
-      sessions: this.#host.sessions.size + this.#bySession.size,
     });
+    this.#host.checkPlace(attach.carrierId, this.#bySession.size);
     const rival = this.#bySession.get(attach.id);
     if (rival) {
       if (rival.migrate.epoch >= migrate.epoch)
@@ -378,7 +378,7 @@ export class Destination {
     const begin = (accept: Uint8Array): void => {
       displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
       if (!this.#isCurrent(attach)) return;
-      checkRoom(config, this.#host.sessions.size); // OPENs that were under way may have taken the rest
+      this.#host.checkPlace(carrierId, 0); // OPENs that were under way may have taken the rest
       const terminal = point.inputFinished && point.outputFinished ? true : (transfer?.terminal ?? false);
       const session = new ServerSession(this.#host.sessionHost, {
         sessionId: attach.sessionId,

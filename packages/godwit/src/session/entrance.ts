@@ -15,7 +15,7 @@ import {
   type Frame,
 } from '../wire/index.ts';
 import type { CryptoBook } from './crypto.ts';
-import { checkRoom } from './restore-rules.ts';
+import type { Places } from './places.ts';
 import type { ServerCarrier } from './server-carrier.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
@@ -29,13 +29,15 @@ export interface EntranceHost {
   readonly crypto: CryptoBook;
   readonly now: number;
   readonly isDraining: boolean;
-  readonly sessions: { readonly size: number };
+  readonly places: Places;
   readonly tombstones: Tombstones;
   readonly sessionHost: SessionHost;
   findSession(id: string): ServerSession | undefined;
   addSession(session: ServerSession, carrierId: number): void;
   /** False once the carrier was lost or hung up. */
   isCurrent(carrier: ServerCarrier): boolean;
+  /** Throws `ProtocolError` (Busy) when its address has sent too many. */
+  countOpen(carrier: ServerCarrier): void;
   setOpening(carrier: ServerCarrier): void;
   beginStandby(carrier: ServerCarrier): void;
   setBusy(carrierId: number, busy: boolean): void;
@@ -58,6 +60,7 @@ export class Entrance {
    */
   handleOpen(carrier: ServerCarrier, open: Frame<'open'>): void {
     const { service } = this.#host.config;
+    this.#host.countOpen(carrier);
     if (open.service !== service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${service}`, true);
     if (open.epoch < 1) throw new ProtocolError(WireCode.Protocol, 'epochs begin at 1');
@@ -66,7 +69,7 @@ export class Entrance {
         WireCode.LimitExceeded,
         `OPEN with epoch ${open.epoch}, at most ${MAX_OPEN_EPOCH} is taken`,
       );
-    this.#replaceable(open);
+    this.#replaceable(carrier, open);
     this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
     if (this.#host.config.authorizes !== true) {
@@ -104,7 +107,7 @@ export class Entrance {
    * it. Throws `ProtocolError` where the OPEN is not the newest, where the session is, or was, established, and where there
    * is no room for another.
    */
-  #replaceable(open: Frame<'open'>): ServerSession | undefined {
+  #replaceable({ network }: ServerCarrier, open: Frame<'open'>): ServerSession | undefined {
     if (this.#host.isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
     const id = toHex(open.sessionId);
     const session = this.#host.findSession(id);
@@ -118,7 +121,7 @@ export class Entrance {
         `OPEN with epoch ${open.epoch}, but ${newest} was seen`,
         true,
       );
-    if (!session) checkRoom(this.#host.config, this.#host.sessions.size);
+    if (!session) this.#host.places.check(network);
     return session;
   }
 
@@ -218,7 +221,7 @@ export class Entrance {
   /** Another OPEN, or an attach, may have come in meanwhile. Answers false, and refuses, when this one is void by now. */
   #makeWay(carrier: ServerCarrier, open: Frame<'open'>): boolean {
     try {
-      this.#replaceable(open)?.abandon({
+      this.#replaceable(carrier, open)?.abandon({
         code: 'ERR_GODWIT_ABANDONED',
         message: 'the client opened the session anew',
       });

@@ -11,11 +11,13 @@ export type { Crc32 } from './digest-window.ts';
 export * from './limits.ts';
 export {
   overloadPolicy,
+  type EndBy,
   type OverloadOptions,
   type OverloadPolicy,
   type Relief,
   type ServerLoad,
 } from './overload.ts';
+export type { Occupant, Places } from './places.ts';
 export type { ServerNodeConfig } from './server-config.ts';
 export type * from './server-events.ts';
 export type { NodePopulation } from './node-population.ts';

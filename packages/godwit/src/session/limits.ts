@@ -86,14 +86,20 @@ export interface ServerLimits {
   readonly maxStateBytes: number;
   /** Carriers whose peer is not authenticated yet. Default 4,096. Memory: ≤ 4 KiB each. */
   readonly maxUnauthenticatedCarriers: number;
-  /** Live sessions. Default 100,000. */
+  /** Live sessions, and plain connections. Default 100,000. */
   readonly maxSessions: number;
+  /**
+   * The same from one address: of IPv6, from one network of 64 bits. More are refused with `Busy`, "try elsewhere"; a session
+   * that comes back to its server never is. Clients behind one NAT share it, and all clients of a proxy: there it must be as
+   * many as `maxSessions`, or none. 0: no limit. Default 50,000, half of what there are; 0 … 2^53 − 1.
+   */
+  readonly maxSessionsPerAddress: number;
   /** Sessions that are being restored at once. Default 4,096. */
   readonly maxRestoring: number;
   /**
    * What all sessions together may hold, in bytes: input not consumed, logs, output tails, states and tickets, and 8 KiB each;
    * and plain connections: what waits in them either way, and 8 KiB each. Before it is reached, sessions are sent elsewhere
-   * and new ones refused; from there on, the largest end. 0: no limit.
+   * and new ones refused; from there on, some end (`overload`). 0: no limit.
    * Default 2 GiB; 0 … 2^53 − 1.
    */
   readonly maxMemoryBytes: number;
@@ -101,6 +107,11 @@ export interface ServerLimits {
   readonly maxTombstones: number;
   /** Sessions watched by one standby. Default 65,536. */
   readonly maxWatched: number;
+  /**
+   * OPENs taken from one address in a second, as with `maxMigratesPerSecond`, before any work is done for them. 0: no limit.
+   * Default 0, since a proxy, or one busy client, may open some thousand a second; 0 … 1,000,000.
+   */
+  readonly maxOpensPerSecond: number;
   /**
    * MIGRATEs taken from one address (of IPv6, one network of 64 bits) in a second; four seconds' worth may come at once. What
    * comes on a session's own carrier does not count. More are refused with `Busy`, "try elsewhere". 0: no limit. Default
@@ -131,10 +142,12 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxStateBytes: 1024 * 1024 - 64,
   maxUnauthenticatedCarriers: 4096,
   maxSessions: 100_000,
+  maxSessionsPerAddress: 50_000,
   maxRestoring: 4096,
   maxMemoryBytes: 2 * 1024 ** 3,
   maxTombstones: 100_000,
   maxWatched: 65_536,
+  maxOpensPerSecond: 0,
   maxMigratesPerSecond: 1_000,
   maxPullsPerSecond: 1_000,
   minBytesPerSecond: 64,

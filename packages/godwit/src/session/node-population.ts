@@ -2,6 +2,8 @@
 
 export interface NodePopulation {
   readonly sessions: number;
+  /** Places that are taken: one for each session. */
+  readonly places: number;
   /** What they hold, in bytes. */
   readonly heldBytes: number;
   readonly carriers: number;

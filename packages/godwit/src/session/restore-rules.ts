@@ -35,19 +35,14 @@ interface Standing {
   /** What it remembers of the session. */
   readonly stone: Tombstone | undefined;
   readonly isDraining: boolean;
-  /** Sessions it has, or is about to have. */
-  readonly sessions: number;
 }
 
-/**
- * Throws `ProtocolError` when the session may not attach here, whatever restores it: WrongService, SessionEnded, Draining,
- * or Busy.
- */
+/** Throws `ProtocolError` when the session may not attach here, whatever restores it: WrongService, SessionEnded, or Draining. */
 export function checkAdmission(
   config: ServerNodeConfig,
   migrate: Frame<'migrate'>,
   head: TicketHead,
-  { stone, isDraining, sessions }: Standing,
+  { stone, isDraining }: Standing,
 ): void {
   if (head.service !== config.service || migrate.service !== config.service)
     throw new ProtocolError(WireCode.WrongService, `this server serves ${config.service}`, true);
@@ -58,13 +53,6 @@ export function checkAdmission(
   if (stone?.kind === 'ended' && head.epoch <= stone.epoch && equalBytes(stone.secret, head.secret))
     throw new ProtocolError(WireCode.SessionEnded, 'the session ended');
   if (isDraining) throw new ProtocolError(WireCode.Draining, 'this server is draining', true);
-  checkRoom(config, sessions);
-}
-
-/** Throws `ProtocolError` (Busy) when a server that has so many sessions takes no more. */
-export function checkRoom(config: ServerNodeConfig, sessions: number): void {
-  if (sessions >= config.limits.maxSessions)
-    throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
 }
 
 /**

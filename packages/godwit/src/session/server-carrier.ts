@@ -80,11 +80,13 @@ export class ServerCarriers {
   /** Those before this place have transmitted. */
   #firstDirty = 0;
   readonly #migrates: RateLimit;
+  readonly #opens: RateLimit;
   #unauthenticated = 0;
 
-  constructor(heap: DeadlineHeap, limits: Pick<ServerLimits, 'maxMigratesPerSecond'>) {
+  constructor(heap: DeadlineHeap, limits: Pick<ServerLimits, 'maxMigratesPerSecond' | 'maxOpensPerSecond'>) {
     this.#heap = heap;
     this.#migrates = new RateLimit(limits.maxMigratesPerSecond);
+    this.#opens = new RateLimit(limits.maxOpensPerSecond);
   }
 
   get size(): number {
@@ -142,6 +144,12 @@ export class ServerCarriers {
   countMigrate({ network }: ServerCarrier, now: number): void {
     if (network !== undefined && !this.#migrates.take(network, now))
       throw new ProtocolError(WireCode.Busy, `too many MIGRATEs came from ${network}`, true);
+  }
+
+  /** OPEN came. Throws `ProtocolError` (Busy) as `countMigrate` does. */
+  countOpen({ network }: ServerCarrier, now: number): void {
+    if (network !== undefined && !this.#opens.take(network, now))
+      throw new ProtocolError(WireCode.Busy, `too many OPENs came from ${network}`, true);
   }
 
   /** A control frame for a carrier; dropped when it is gone. */

@@ -25,6 +25,7 @@ import { ServerCarrier, ServerCarriers, misplaced, tooLate, type CarrierMeta } f
 import type { NodePopulation } from './node-population.ts';
 import { MemoryAccount } from './memory-account.ts';
 import { Origin } from './origin.ts';
+import { Places } from './places.ts';
 import { encodeFarewell, releaseDelays } from './farewells.ts';
 import { dispatchPeerFrame } from './peer-dispatch.ts';
 import type { ServerNodeConfig } from './server-config.ts';
@@ -39,9 +40,11 @@ import { TouchedSessions } from './touched-sessions.ts';
 import { Triggers } from './triggers.ts';
 
 export class ServerNode {
+  /** Those of its sessions; whoever else is served takes his from the same. */
+  readonly places: Places;
   readonly #config: ServerNodeConfig;
   /** What changes while the node runs, and its parts look at. */
-  readonly #live: { now: number; draining: boolean; full: boolean; servers: readonly ServerAddress[] };
+  readonly #live: { now: number; draining: boolean; servers: readonly ServerAddress[] };
   readonly #events: ServerEvent[] = [];
   readonly #crypto: CryptoBook;
   readonly #carriers: ServerCarriers;
@@ -60,7 +63,8 @@ export class ServerNode {
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
-    this.#live = { now: 0, draining: false, full: false, servers: config.servers };
+    this.places = new Places(config.limits);
+    this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
     this.#carriers = new ServerCarriers(this.#heap, config.limits);
@@ -68,18 +72,12 @@ export class ServerNode {
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);
     this.#sessionHost = this.#makeSessionHost();
     this.#ticketRefresh = new TicketRefresh(this.#live, (session) => this.#entrance.renew(session));
-    const { sessions, live } = { sessions: this.#sessions, live: this.#live };
+    const live = this.#live;
     const shared = {
       config: this.#liveConfig(),
       crypto: this.#crypto,
       tombstones: this.#tombstones,
-      // An overloaded server takes as many as a full one.
-      sessions: {
-        get size() {
-          return live.full ? Infinity : sessions.size;
-        },
-      },
-      findSession: (id: string): ServerSession | undefined => sessions.get(id),
+      findSession: (id: string): ServerSession | undefined => this.#sessions.get(id),
       sendPeer: this.#sendPeer,
     };
     this.#standbys = new StandbyCarriers({
@@ -98,6 +96,7 @@ export class ServerNode {
     });
     this.#entrance = new Entrance({
       ...shared,
+      places: this.places,
       sessionHost: this.#sessionHost,
       get now() {
         return live.now;
@@ -107,6 +106,7 @@ export class ServerNode {
       },
       addSession: (session, carrierId) => this.#addSession(session, carrierId),
       isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,
+      countOpen: (carrier) => this.#carriers.countOpen(carrier, live.now),
       setOpening: (carrier) => this.#carriers.setRole(carrier, 'opening'),
       beginStandby: (carrier) => this.#standbys.begin(carrier),
       setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
@@ -123,6 +123,8 @@ export class ServerNode {
         return live.draining;
       },
       addSession: (session, carrierId) => this.#addSession(session, carrierId),
+      checkPlace: (carrierId, promised) =>
+        this.places.check(this.#carriers.get(carrierId)?.network, promised),
       send: (carrierId, frame) => this.#carriers.queue(carrierId, frame),
       hangUp: (carrierId, last) => {
         const session = this.#carriers.get(carrierId)?.session;
@@ -196,6 +198,7 @@ export class ServerNode {
   get population(): NodePopulation {
     return {
       sessions: this.#sessions.size,
+      places: this.places.size,
       heldBytes: this.heldBytes,
       carriers: this.#carriers.size,
       unauthenticatedCarriers: this.#carriers.unauthenticated,
@@ -213,9 +216,6 @@ export class ServerNode {
   get heldBytes(): number {
     this.#touched.settle();
     return this.#memory.totalBytes;
-  }
-  get isFull(): boolean {
-    return this.#live.full;
   }
   get isDraining(): boolean {
     return this.#live.draining;
@@ -252,7 +252,7 @@ export class ServerNode {
   /** As if it had all the sessions it takes: OPEN, and MIGRATE of sessions from elsewhere, are refused with `Busy`. */
   setFull(now: number, full: boolean): void {
     this.#enter(now);
-    this.#live.full = full;
+    this.places.isClosed = full;
   }
 
   /** Asks the session's client, in-band, to migrate. Answers false when no client is attached. */
@@ -421,6 +421,7 @@ export class ServerNode {
     this.#events.push({ type: 'authenticated', carrierId });
     this.#sessions.set(session.id, session);
     this.#memory.enter(session);
+    this.places.take(session, carrier.network);
     this.#carriers.touch(carrierId);
     this.#heap.arm(session);
   }
@@ -444,6 +445,7 @@ export class ServerNode {
     this.#destination.farewells.forget(session.id);
     this.#heap.disarm(session);
     this.#memory.leave(session);
+    this.places.leave(session);
     this.#ticketRefresh.forget(session);
     if (movedTo !== undefined) return;
     session.fence?.end((again) => {

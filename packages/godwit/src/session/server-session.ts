@@ -44,6 +44,8 @@ export class ServerSession {
   readonly #clock: SessionClock;
   /** @internal What the node counts of `heldBytes`. */
   accountedBytes: number | undefined;
+  /** @internal The address that its place at the node counts for. */
+  place: string | undefined;
   /** @internal The node has yet to look at it. */
   isTouched = false;
   /** @internal Position in the node's heap of deadlines. */
