@@ -224,20 +224,30 @@ export const clientAttacks: readonly Attack[] = [
   {
     name: 'somebody on the path makes TRIGGER with a key of the cluster that was revoked',
     expected: 'ignored',
-    defence: 'clients keep the two newest trigger keys (protocol.md §8.5)',
-    setting: 'a second rotation behind the revocation',
+    defence: 'clients forget the trigger keys that SUPPORT no longer names (protocol.md §8.5)',
+    edits: [
+      {
+        file: TRIGGERS,
+        search: 'this.#good = [id, toHex(frame.otherTriggerKeyId)];',
+        replace: 'this.#good = [...this.#good, id, toHex(frame.otherTriggerKeyId)];',
+      },
+    ],
     run: async (scene) => {
       const keys = new scene.library.KeyRing(CLUSTER_KEY);
       const revoked = keys.newest.idText;
       const all = await intercepted(scene, false, {}, { keys });
       await pay(all.client, 100);
-      const isTold = (idText: string) => (): boolean =>
+      const isTold = (newest: string, other: string) => (): boolean =>
         all.relay.fromServer.some(
-          (frame) => frame.frame === 'support' && Buffer.from(frame.triggerKeyId).toString('hex') === idText,
+          (frame) =>
+            frame.frame === 'support' &&
+            Buffer.from(frame.triggerKeyId).toString('hex') === newest &&
+            Buffer.from(frame.otherTriggerKeyId).toString('hex') === other,
         );
-      const rotations = [NEXT_CLUSTER_KEY, ...(scene.isDefended ? [KeyRing.generateKey()] : [])];
-      for (const key of rotations) await waitUntil(isTold(keys.rotate(key)), 'SUPPORT with the new key');
+      const newest = keys.rotate(NEXT_CLUSTER_KEY);
+      await waitUntil(isTold(newest, revoked), 'SUPPORT with the new key');
       keys.retire(revoked);
+      await waitUntil(isTold(newest, ''), 'SUPPORT without the old key');
       return obedience(all, triggerFrame(all.client, all.b, true));
     },
   },
@@ -308,6 +318,7 @@ export const clientAttacks: readonly Attack[] = [
         nonce: none,
         triggerKeyId: none,
         triggerKey: none,
+        otherTriggerKeyId: none,
         credit: 1 << 20,
         servers: [{ name: 'evil', host: '127.0.0.1', port: 9 }],
         mac: WRONG_MAC,

@@ -141,6 +141,7 @@ const attacks: readonly Attack[] = [
           nonce: new Uint8Array(0),
           triggerKeyId: new Uint8Array(8),
           triggerKey: new Uint8Array(32),
+          otherTriggerKeyId: new Uint8Array(0),
           credit: 0,
           servers: [],
         },

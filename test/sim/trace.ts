@@ -30,6 +30,7 @@ const DULL = new Set([
   'keyShare',
   'triggerKey',
   'triggerKeyId',
+  'otherTriggerKeyId',
   'head',
   'body',
 ]);

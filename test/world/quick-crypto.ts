@@ -63,7 +63,9 @@ export class QuickCrypto {
         return { body: this.#openBody(request.head, request.body) };
       case 'maskTriggerKey': {
         const keyId = this.#ring.newest.id;
-        return { keyId, masked: mask(request.secret, keyId, triggerKey(keyId, request.sessionId)) };
+        const [, other] = this.#ring.keys;
+        const masked = mask(request.secret, keyId, triggerKey(keyId, request.sessionId));
+        return { keyId, masked, otherKeyId: other?.id ?? EMPTY };
       }
       case 'unmaskTriggerKey':
         return { key: mask(request.secret, request.keyId, request.masked) };

@@ -285,7 +285,7 @@ export class RawServer {
     });
     if (!secret) throw new Error('no secret');
     peer.secret = secret;
-    const { keyId, masked } = this.#crypto.execute({
+    const { keyId, masked, otherKeyId } = this.#crypto.execute({
       op: 'maskTriggerKey',
       sessionId: open.sessionId,
       secret,
@@ -311,6 +311,7 @@ export class RawServer {
         nonce,
         triggerKeyId: keyId,
         triggerKey: masked,
+        otherTriggerKeyId: otherKeyId,
         credit: 65_536,
         servers,
       },

@@ -244,7 +244,7 @@ export class Impostor {
   }
 
   #support(line: ClientLine): Truth {
-    const { keyId, masked } = this.#crypto.execute({
+    const { keyId, masked, otherKeyId } = this.#crypto.execute({
       op: 'maskTriggerKey',
       sessionId: this.#idOf(line),
       secret: this.#secret,
@@ -256,6 +256,7 @@ export class Impostor {
       nonce: line.open ? SALT : undefined,
       triggerKeyId: keyId,
       triggerKey: masked,
+      otherTriggerKeyId: otherKeyId,
       credit: line.received + 65_536,
       servers: [this.name, this.name === 'x' ? 'y' : 'x'].map((name) => ({ name, host: name, port: 1 })),
     };

@@ -119,8 +119,9 @@ describe('the vectors that any implementation must meet', () => {
 
   test('the trigger key, masked and unmasked, and a MAC under it', () => {
     const crypto = createServerCrypto();
-    const { keyId, masked } = crypto.execute({ op: 'maskTriggerKey', sessionId, secret });
+    const { keyId, masked, otherKeyId } = crypto.execute({ op: 'maskTriggerKey', sessionId, secret });
     assert.equal(toHex(keyId), vectors.keys.keyId);
+    assert.equal(toHex(otherKeyId), '');
     assert.equal(toHex(masked), vectors.trigger.masked);
     const { key } = new NodeCrypto().execute({ op: 'unmaskTriggerKey', secret, keyId, masked });
     assert.equal(toHex(key), vectors.keys.triggerKey);

@@ -10,6 +10,7 @@ import { TicketSealing } from './ticket-sealing.ts';
 const SESSION_INFO = encodeText('godwit/1 session');
 const TRIGGER_INFO = encodeText('godwit/1 trigger');
 const MASK_LABEL = encodeText('godwit/1 trigger mask');
+const NO_KEY = new Uint8Array(0);
 
 export interface NodeCryptoOptions {
   /** Servers only. */
@@ -64,7 +65,8 @@ export class NodeCrypto {
     openBody: ({ head, body }) => ({ body: this.#needSealing().openBody(head, body) }),
     maskTriggerKey: ({ sessionId, secret }) => {
       const { id, key } = this.#triggerKey(sessionId);
-      return { keyId: id, masked: mask(secret, id, key) };
+      const [, other] = this.#needRing().keys;
+      return { keyId: id, masked: mask(secret, id, key), otherKeyId: other?.id ?? NO_KEY };
     },
     unmaskTriggerKey: ({ secret, keyId, masked }) => ({ key: mask(secret, keyId, masked) }),
     authorize: () => {

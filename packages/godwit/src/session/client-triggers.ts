@@ -10,8 +10,10 @@ import type { Migration } from './client-migration.ts';
 export class Triggers {
   readonly #core: ClientCore;
   readonly #migration: Migration;
-  /** The newest trigger key and the one before it: while a cluster rotates its keys, servers use either. */
+  /** The newest trigger key and another: while a cluster rotates its keys, servers use either. */
   #keys: { readonly id: string; readonly key: Uint8Array }[] = [];
+  /** The cluster keys that the server told of last: of all others no TRIGGER is believed, since they may have been revoked. */
+  #good: readonly string[] = [];
   #last = { epoch: 0, counter: -1 };
 
   constructor(core: ClientCore, migration: Migration) {
@@ -65,6 +67,8 @@ export class Triggers {
   /** SUPPORT carries the cluster's trigger key, masked with the session's secret. */
   takeKey(frame: Frame<'support'>): void {
     const id = toHex(frame.triggerKeyId);
+    this.#good = [id, toHex(frame.otherTriggerKeyId)];
+    this.#keys = this.#keys.filter((known) => this.#good.includes(known.id));
     if (!this.#core.secret || this.#keys.some((known) => known.id === id)) return;
     this.#core.crypto.ask(
       {
@@ -74,7 +78,7 @@ export class Triggers {
         masked: frame.triggerKey,
       },
       ({ key }) => {
-        this.#keys = [{ id, key }, ...this.#keys].slice(0, 2);
+        this.#keys = [{ id, key }, ...this.#keys].filter((known) => this.#good.includes(known.id));
       },
     );
   }

@@ -55,7 +55,8 @@ interface Operations {
   /** Server: the session's trigger key, masked under its secret, for SUPPORT. */
   maskTriggerKey: {
     request: { sessionId: Uint8Array; secret: Uint8Array };
-    result: { keyId: Uint8Array; masked: Uint8Array };
+    /** `otherKeyId`: of the next newest key of the ring; empty where there is none. */
+    result: { keyId: Uint8Array; masked: Uint8Array; otherKeyId: Uint8Array };
   };
   /** Client: the trigger key out of SUPPORT. */
   unmaskTriggerKey: {

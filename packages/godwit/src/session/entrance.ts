@@ -240,7 +240,7 @@ export class Entrance {
   ): void {
     this.#host.crypto.ask(
       { op: 'maskTriggerKey', sessionId: session.sessionId, secret: session.secret },
-      ({ keyId, masked }) => {
+      ({ keyId, masked, otherKeyId }) => {
         const payload = encodePayload('support', {
           epoch: session.epoch,
           delivery: this.#host.config.delivery,
@@ -248,6 +248,7 @@ export class Entrance {
           nonce: fresh?.nonce ?? NOTHING,
           triggerKeyId: keyId,
           triggerKey: masked,
+          otherTriggerKeyId: otherKeyId,
           credit: session.streams.receive.credit,
           servers: this.#host.config.servers.slice(0, 16),
           mac: NO_MAC,

@@ -213,6 +213,7 @@ describe('encoding', () => {
       nonce: new Uint8Array(0),
       triggerKeyId: new Uint8Array(0),
       triggerKey: new Uint8Array(0),
+      otherTriggerKeyId: new Uint8Array(0),
       credit: 0,
       mac: NO_MAC,
     };

@@ -84,6 +84,8 @@ export const frames = {
     triggerKeyId: bytes(8),
     /** The session's trigger key, masked under the session secret. */
     triggerKey: bytes(32),
+    /** The other cluster key whose trigger key is still good; empty where there is none. Whatever else was told is not. */
+    otherTriggerKeyId: bytes(8),
     /** Input offset up to which the client may send. */
     credit: u64,
     /** Where the session can go, this server included. */
