@@ -30,6 +30,7 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['session/session-transfer.ts', 'MAX_TAIL_FACTOR'],
   ['session/rate-limit.ts', 'BURST_SECONDS', 'Of a rate, what so many seconds allow may come at once.'],
   ['session/rate-limit.ts', 'MAX_ASKERS'],
+  ['session/answers.ts', 'MAX_UNSENT_FRAMES'],
   ['server/overload.ts', 'MOVES_AT_ONCE', 'Sessions that an overloaded server asks to move at once.'],
   ['server/overload.ts', 'ASK_AGAIN_MS'],
   [

@@ -1,5 +1,11 @@
 /** Attacks by whoever can connect: other protocols, slowness, lengths that promise much, other versions (invariant I8). */
-import { PREFACE_BYTES, Role, encodeHeader, encodePreface } from '../../packages/godwit/src/wire/index.ts';
+import {
+  PREFACE_BYTES,
+  Role,
+  encodeFrame,
+  encodeHeader,
+  encodePreface,
+} from '../../packages/godwit/src/wire/index.ts';
 import { gained, refused, type Attack, type Outcome } from './attack.ts';
 import { bring } from './bring.ts';
 import { toText } from './bytes.ts';
@@ -263,6 +269,7 @@ export const strangerAttacks: readonly Attack[] = [
         search: 'if (!this.#authenticated && length > MAX_UNAUTHENTICATED_FRAME_BYTES) {',
         replace: 'if (!this.#authenticated && length < 0) {',
       },
+      NOTHINGS_UNCOUNTED,
     ],
   ),
   nothings('frames of no known type', UNKNOWN, 4096),
@@ -322,6 +329,26 @@ export const strangerAttacks: readonly Attack[] = [
       return (
         (await openUntilRefused(scene, a as SceneServer, 20)) ?? gained('twenty key agreements in a moment')
       );
+    },
+  },
+  {
+    name: 'a client asks with PING, and takes no answer',
+    expected: 'RESET ERR_GODWIT_LIMIT_EXCEEDED',
+    defence: '`MAX_UNSENT_FRAMES` (protocol.md §5.13)',
+    edits: [
+      {
+        file: 'session/answers.ts',
+        search: 'if (unsentFrames >= MAX_UNSENT_FRAMES)',
+        replace: 'if (unsentFrames < 0)',
+      },
+    ],
+    run: async (scene) => {
+      const [a] = await scene.cluster(['a']);
+      const client = await RawClient.open(scene, a as SceneServer);
+      const ping = encodeFrame('ping', { token: 7 });
+      client.bytes(Buffer.concat(new Array<Uint8Array>(1000).fill(ping)));
+      const isAnswered = (): boolean => client.frames.filter(({ frame }) => frame === 'pong').length === 1000;
+      return (await client.refusal(isAnswered)) ?? gained('as much of the memory as it asks for');
     },
   },
   {

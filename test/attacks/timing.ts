@@ -87,11 +87,11 @@ export const timingAttacks: readonly Attack[] = [
     edits: [
       {
         file: 'session/server-node.ts',
-        search: 'findSession: (id: string): ServerSession | undefined => sessions.get(id),',
+        search: 'findSession: (id: string): ServerSession | undefined => this.#sessions.get(id),',
         replace: `findSession: (id: string): ServerSession | undefined => {
         const bytes = new TextEncoder().encode(id);
-        for (const known of sessions.keys())
-          if (${BYTE_BY_BYTE}(bytes, new TextEncoder().encode(known))) return sessions.get(known);
+        for (const known of this.#sessions.keys())
+          if (${BYTE_BY_BYTE}(bytes, new TextEncoder().encode(known))) return this.#sessions.get(known);
         return undefined;
       },`,
       },

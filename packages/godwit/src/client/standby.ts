@@ -16,6 +16,9 @@ import {
 } from '../wire/index.ts';
 import type { StandbyDialing } from './dialing.ts';
 
+/** A server for which more waits is answered no more: it asks, and does not read. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+
 /** Pauses between attempts to set a standby up, in milliseconds; the pause doubles with each failure. */
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 10_000;
@@ -185,6 +188,8 @@ export class Standby {
         this.#members.get(toHex(frame.sessionId))?.handleTrigger(frame);
         return;
       case 'ping':
+        if (link.carrier.bytesQueued > MAX_UNSENT_BYTES)
+          throw new ProtocolError(WireCode.LimitExceeded, 'PING, but its answers are not taken');
         link.carrier.write([encodeFrame('pong', { token: frame.token })]);
         return;
       case 'refuse':

@@ -173,6 +173,11 @@ export class ClientCore {
     return this.owesAck || this.streams.receive.ackPending;
   }
 
+  /** Control frames that wait for the carrier. */
+  unsentFrames(carrierId: number): number {
+    return this.outbox.get(carrierId)?.length ?? 0;
+  }
+
   queue(carrierId: number, frame: Uint8Array): void {
     this.outbox.get(carrierId)?.push(frame);
   }

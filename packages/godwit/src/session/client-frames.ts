@@ -1,5 +1,6 @@
 /** Frames on the carrier a session lives on, and what they do to its streams (protocol.md §10.1). */
 import { ProtocolError, WireCode, encodeFrame, errorCodeOf, type Frame } from '../wire/index.ts';
+import { pongTo } from './answers.ts';
 import type { ClientCore } from './client-core.ts';
 import type { Migration } from './client-migration.ts';
 import type { Triggers } from './client-triggers.ts';
@@ -102,7 +103,7 @@ export class ClientFrames {
         if (this.#core.pendingReset) this.#core.close(this.#core.failure);
         return;
       case 'ping':
-        this.#core.queue(carrierId, encodeFrame('pong', { token: frame.token }));
+        this.#core.queue(carrierId, pongTo(frame, this.#core.unsentFrames(carrierId)));
         return;
       case 'pong':
         this.#core.vitals.pong(now, frame.token);

@@ -22,6 +22,7 @@ import {
   type Delivery,
   type Frame,
 } from '../wire/index.ts';
+import { pongTo } from './answers.ts';
 import { challengeOf, type Challenge, type ReadyCarrier } from './candidate-race.ts';
 import { ClientCore, type ClientSessionConfig, type Timer } from './client-core.ts';
 import type { Candidate, CarrierFailure, ClientEvent, Failure, Incoming, Transmit } from './client-events.ts';
@@ -309,7 +310,7 @@ export class ClientSession {
   /** On a carrier that is ready, and not used: what it may carry as a standby. */
   #handleEarlyFrame(now: number, ready: ReadyCarrier, frame: Frame): void {
     if (frame.frame === 'ping')
-      this.#core.queue(ready.carrierId, encodeFrame('pong', { token: frame.token }));
+      this.#core.queue(ready.carrierId, pongTo(frame, this.#core.unsentFrames(ready.carrierId)));
     else if (frame.frame !== 'pong')
       throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} before MIGRATE`);
     else if (ready.mustProve) {

@@ -1,5 +1,6 @@
 /** What a session at a server does with each frame of its client (protocol.md §10.2). */
 import { Delivery, ProtocolError, WireCode, encodeFrame, errorCodeOf, type Frame } from '../wire/index.ts';
+import { pongTo } from './answers.ts';
 import type { Incoming } from './client-events.ts';
 import type { SessionAttachment } from './session-attachment.ts';
 import type { SessionCore } from './session-core.ts';
@@ -77,7 +78,7 @@ export class SessionFrames {
         if (this.#core.snapshots.acknowledge(frame)) this.#cadence.covered();
         return;
       case 'ping':
-        this.#output.queue(encodeFrame('pong', { token: frame.token }));
+        this.#output.queue(pongTo(frame, this.#core.control.length));
         return;
       case 'pong':
         return;

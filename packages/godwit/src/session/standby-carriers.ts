@@ -1,5 +1,6 @@
 /** Standbys at a server: the sessions they watch, and whether their clients are still there (protocol.md §5.4). */
 import { encodeFrame } from '../wire/index.ts';
+import { pongTo } from './answers.ts';
 import type { Incoming } from './client-events.ts';
 import { misplaced, type ServerCarrier, type ServerCarriers } from './server-carrier.ts';
 import type { ServerNodeConfig } from './server-config.ts';
@@ -40,7 +41,7 @@ export class StandbyCarriers {
     this.#heard(carrier);
     if (frame.frame === 'watch') this.watchers.update(carrier.id, frame);
     else if (frame.frame === 'ping')
-      this.#host.carriers.queue(carrier.id, encodeFrame('pong', { token: frame.token }));
+      this.#host.carriers.queue(carrier.id, pongTo(frame, carrier.control.length));
     else if (frame.frame !== 'pong') throw misplaced(frame, 'on a standby');
   }
 
