@@ -17,6 +17,8 @@ const MOVES_AT_ONCE = 64;
 const ASK_AGAIN_MS = 5_000;
 /** Sessions end until this share of the limit is left over: so that not every byte more ends another. */
 const END_DOWN_TO = 0.9;
+/** A session that is being handed over has so long to leave before it ends, in milliseconds. */
+const LEAVING_MS = 1_000;
 /** Most sessions ended in one look. */
 const ENDS_AT_ONCE = 256;
 /** The resolution of the measurement of the event loop's delay, in milliseconds: what it measures where there is none. */
@@ -51,6 +53,8 @@ export class Overload {
   readonly #deadline = new Deadline(() => this.#look(now() - this.#lookAt));
   #lookAt = 0;
   readonly #askAgainAt = new WeakMap<ServerSocket, number>();
+  /** When a session that is being handed over was first seen to be, while some had to end. */
+  readonly #leavingSince = new WeakMap<Endable, number>();
   #delays: ReturnType<typeof monitorEventLoopDelay> | undefined;
   #relief: Relief = 'none';
   #lookedAt = -Infinity;
@@ -150,16 +154,27 @@ export class Overload {
     if (this.#relief !== 'none') this.wake();
   }
 
-  /** Those that are being handed over come last: they leave by themselves, and could not be restored while they do. */
+  /**
+   * Those that are being handed over come last, and not before they had time to: they leave by themselves, and could not be
+   * restored while they do.
+   */
   #end({ maxMemoryBytes }: ServerLoad): void {
     const inOrder = this.#policy.endBy === 'connection' ? largest : byAddress<Endable>;
     for (const leaving of [false, true]) {
       const all: Endable[] = [...this.#host.sessions(), ...this.#host.plain()];
-      const holders = all.filter(({ isLeaving }) => isLeaving === leaving);
+      const holders = all.filter(
+        (holder) => holder.isLeaving === leaving && !(leaving && this.#mayStillLeave(holder)),
+      );
       for (const holder of inOrder(holders, ENDS_AT_ONCE)) {
         this.#host.end(holder);
         if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
       }
     }
+  }
+
+  #mayStillLeave(holder: Endable): boolean {
+    const since = this.#leavingSince.get(holder) ?? this.#lookedAt;
+    this.#leavingSince.set(holder, since);
+    return this.#lookedAt - since < LEAVING_MS;
   }
 }
