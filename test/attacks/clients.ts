@@ -275,8 +275,8 @@ export const clientAttacks: readonly Attack[] = [
     edits: [
       {
         file: 'carriers/tcp.ts',
-        search: 'if (path !== undefined && unixSockets !== true) {',
-        replace: `if (path === '') {`,
+        search: 'return unixSockets === true ? { path } : undefined;',
+        replace: 'return { path };',
       },
     ],
     run: async (scene) => {
