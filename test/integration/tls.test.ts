@@ -8,6 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import {
   KeyRing,
   connect,
+  createServer,
   type Refusal,
   type ServerOptions,
   type ServerSocket,
@@ -16,6 +17,7 @@ import {
 } from 'godwit';
 import { Authority, type Identity } from './certificates.ts';
 import { startCluster, type Cluster } from './cluster.ts';
+import { freePorts } from './free-ports.ts';
 
 /** OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET, for which node has no name. */
 const NO_EXTENDED_MASTER_SECRET = 1;
@@ -95,6 +97,38 @@ test('a session over TLS moves, resumes the TLS session at its destination, and 
     assert.equal(socketAt(cluster, to).isSessionReused(), true);
   }
   socket.destroy();
+});
+
+/** Two servers on two hosts, as far as a machine by itself has any, and a client that knows their addresses. */
+async function onTwoHosts(options: tls.ConnectionOptions): Promise<boolean[]> {
+  const keys = KeyRing.generateKey();
+  const port = Number((await freePorts(1))[0]);
+  const members = ['127.0.0.1', '127.0.0.2'].map((host) => ({ name: host, host, port }));
+  const servers = members.map(({ name, host }) =>
+    createServer({ keys, members, name, tls: { ...serverIdentity, ca: authority.ca } }, echo).listen(
+      port,
+      host,
+    ),
+  );
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const socket = connect({ servers: members, standby: false, tls: { ca: authority.ca, ...options } });
+  await once(socket, 'connect');
+  await exchange(socket, 'before');
+  const reused: boolean[] = [];
+  for (const to of ['127.0.0.2', '127.0.0.1', '127.0.0.2']) {
+    await socket.migrate({ to });
+    await exchange(socket, `at ${to}`);
+    reused.push(socket.isSessionReused() === true);
+  }
+  socket.destroy();
+  for (const server of servers) server.closeAllConnections();
+  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+  return reused;
+}
+
+test('between hosts a TLS session is resumed under a common name, and without one where it was made', async () => {
+  assert.deepEqual(await onTwoHosts({ servername: 'godwit.test' }), [true, true, true]);
+  assert.deepEqual(await onTwoHosts({ checkServerIdentity: () => undefined }), [false, true, true]);
 });
 
 test('a client believes no server of another authority, nor one of another name', async () => {

@@ -68,7 +68,9 @@ export class TlsTransport implements Transport {
     const { client = {} } = this.#options;
     const hasName = 'host' in where && isIP(where.host) === 0;
     const servername = client.servername ?? (hasName ? address.host : '');
-    const session = client.session ?? this.#sessions.get(servername);
+    // node resumes a TLS session under the name, or else the address, that it was made with, and under no other.
+    const knownAs = servername === '' ? address.host : servername;
+    const session = client.session ?? this.#sessions.get(knownAs);
     const lender = new Lender({ gathers: true });
     let socket: tls.TLSSocket;
     try {
@@ -87,14 +89,14 @@ export class TlsTransport implements Transport {
       return failLater(closedBy(error as Error), done);
     }
     if (onStep !== undefined) tellSteps(socket, onStep);
-    socket.on('session', (fresh) => this.#remember(servername, fresh));
+    socket.on('session', (fresh) => this.#remember(knownAs, fresh));
     return watchDial(
       socket,
       'secureConnect',
       options,
       (error, carrier) => {
         // Whatever went wrong, it must not go wrong again because of what was remembered.
-        if (error !== undefined) this.#sessions.delete(servername);
+        if (error !== undefined) this.#sessions.delete(knownAs);
         done(error, carrier);
       },
       () => wrap(socket, lender),
@@ -177,9 +179,9 @@ export class TlsTransport implements Transport {
     return servesOthers === true && Array.isArray(named) ? (named as string[]) : [];
   }
 
-  #remember(servername: string, session: Buffer): void {
-    this.#sessions.delete(servername);
-    this.#sessions.set(servername, session);
+  #remember(knownAs: string, session: Buffer): void {
+    this.#sessions.delete(knownAs);
+    this.#sessions.set(knownAs, session);
     if (this.#sessions.size > MAX_TLS_SESSIONS)
       this.#sessions.delete(this.#sessions.keys().next().value as string);
   }

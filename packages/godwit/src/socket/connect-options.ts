@@ -79,7 +79,9 @@ export interface ConnectOptions extends SocketOptions {
   readonly detectors?: (() => readonly Detector[]) | undefined;
   /**
    * Over TLS: true, or all that node's `tls.connect` takes but addresses. Sessions that are given the same object share
-   * standby carriers and TLS sessions. Default false.
+   * standby carriers and TLS sessions. Where servers are known by addresses of several hosts, name what their certificate says
+   * (`servername`): node resumes no TLS session at another address than its own, and each move's handshake would be a full one.
+   * Default false.
    */
   readonly tls?: boolean | ConnectionOptions | undefined;
   /** How to reach servers. Default TCP, or TLS where `tls` says so. */
