@@ -317,6 +317,17 @@ test('a ticket older than the one held is not taken', () => {
   assert.equal(client.session.state, 'attached');
 });
 
+test('a second CHALLENGE is an error before SUPPORT, too', () => {
+  const world = new World();
+  const server = new RawServer(world, 'a');
+  const client = world.connect({ servers: ['a'] });
+  world.until(() => server.carriers.length > 0);
+  const [carrier] = server.carriers;
+  carrier?.frame('challenge', { version: 1, nonce: new Uint8Array(NONCE_BYTES), serverName: 'a' });
+  world.until(() => client.closed !== undefined, 2000);
+  assert.equal(client.closed?.failure?.code, 'ERR_GODWIT_PROTOCOL');
+});
+
 test('a server that goes on in another version is not opened', () => {
   const world = new World();
   const server = new RawServer(world, 'a');

@@ -325,10 +325,10 @@ export class ClientSession {
       this.#core.opening?.used?.carrierId === carrierId
         ? this.#core.opening.used
         : this.#core.race?.find(carrierId);
-    if (ready) ready.challenge = challenge;
-    else if (this.#core.attachment?.carrierId === carrierId && !this.#core.attachment.challenge)
-      this.#core.attachment.challenge = challenge;
-    else throw new ProtocolError(WireCode.Protocol, 'a second CHALLENGE');
+    const { attachment } = this.#core;
+    const challenged = ready ?? (attachment?.carrierId === carrierId ? attachment : undefined);
+    if (!challenged || challenged.challenge) throw new ProtocolError(WireCode.Protocol, 'a second CHALLENGE');
+    challenged.challenge = challenge;
     this.#advance(now);
   }
 
