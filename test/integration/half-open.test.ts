@@ -181,6 +181,20 @@ test('who ends in the midst of a TLS handshake counts no longer', async (t) => {
   await until(() => server.stats.halfOpen === 0);
 });
 
+test('a server that closes waits for no TLS handshake, and its sessions go on', async (t) => {
+  const server = await start({}, { tls: IDENTITY });
+  const socket = await session(server, { tls: { ca: IDENTITY.cert, checkServerIdentity: () => undefined } });
+  t.after(() => socket.destroy());
+  const silent = strangerOf(t, server);
+  while (server.stats.halfOpen !== 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  const closed = once(silent, 'close', { signal: AbortSignal.timeout(3_000) });
+  server.close();
+  await closed;
+  await echoes(socket, 'still here');
+  socket.destroy();
+  await once(server, 'close');
+});
+
 test('TLS over a Unix socket: each handshake counts until it is done, whichever is done first, and for no address', async (t) => {
   const limits = { maxHalfOpen: 12, maxHalfOpenPerAddress: 1, prefaceTimeoutMs: 60_000 };
   const server = createServer({ limits, tls: IDENTITY }, (socket) => {

@@ -117,7 +117,7 @@ export class TlsTransport implements Transport {
     // Who ends in the midst of one has gone; who ends behind it may wait for an answer.
     const front = net.createServer({ ...SOCKET_OPTIONS, allowHalfOpen: false });
     front.on('close', () => this.#servers.delete(server));
-    admitTo(server, front, handlers);
+    const cutHandshakes = admitTo(server, front, handlers);
     const refuse = (closed: CarrierClosed, socket: tls.TLSSocket): void => {
       handlers.onRefused?.(closed, peerOf(socket));
     };
@@ -145,7 +145,16 @@ export class TlsTransport implements Transport {
       socket.allowHalfOpen = SOCKET_OPTIONS.allowHalfOpen;
       front.emit('secureConnection', socket);
     });
-    return listenOn(front, 'secureConnection', target, acceptable, (socket: tls.TLSSocket) => wrap(socket));
+    const listener = listenOn(front, 'secureConnection', target, acceptable, (socket: tls.TLSSocket) =>
+      wrap(socket),
+    );
+    const { close } = listener;
+    listener.close = () => {
+      close();
+      // As silent peers are over TCP: nobody is there any more to whom they could prove anything.
+      cutHandshakes();
+    };
+    return listener;
   }
 
   /** 48 bytes: the keys of TLS tickets, which servers of one cluster share so that each resumes what another began. */
@@ -208,11 +217,11 @@ function objectionTo(socket: tls.TLSSocket): CarrierClosed | undefined {
   return undefined;
 }
 
-/** Gives connections on to the server of TLS, as many as are wanted at a time. */
-function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers): void {
+/** Gives connections on to the server of TLS, as many as are wanted at a time. Returns what ends those whose handshake is under way. */
+function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers): () => void {
   const begin = (peer: ListenPeer): (() => void) | undefined =>
     handlers.onHandshake === undefined ? () => undefined : handlers.onHandshake(peer);
-  const underWay = new Map<string, () => void>();
+  const underWay = new Map<string, { readonly socket: net.Socket; readonly done: () => void }>();
   /** Over a Unix socket no peer has a name, and each of these places is as good as another. */
   const nameless: (() => void)[] = [];
   let hasNames = true;
@@ -231,7 +240,7 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
     }
     if (hasNames) {
       const name = nameOf(socket);
-      underWay.set(name, done);
+      underWay.set(name, { socket, done });
       socket.once('close', () => {
         underWay.delete(name);
         done();
@@ -241,12 +250,18 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
   });
   // Before anybody else hears of it: what the carrier costs from now on is counted there.
   server.prependListener('secureConnection', (socket) => {
-    (hasNames ? underWay.get(nameOf(socket)) : nameless.pop())?.();
+    const name = nameOf(socket);
+    const done = hasNames ? underWay.get(name)?.done : nameless.pop();
+    underWay.delete(name);
+    done?.();
   });
   // One of the two comes for every connection, whatever ends it.
   server.prependListener('tlsClientError', () => {
     nameless.pop()?.();
   });
+  return () => {
+    for (const { socket } of underWay.values()) socket.destroy();
+  };
 }
 
 function peerOf({ remoteAddress: address, remotePort: port }: net.Socket): ListenPeer {
