@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DEFAULT_SERVER_TIMERS } from '../../packages/godwit/src/session/index.ts';
+import { WireCode } from '../../packages/godwit/src/wire/index.ts';
 import { RawClient } from '../world/raw-peers.ts';
 import { Scenario } from '../world/scenario.ts';
 import { transformApp } from '../world/server-apps.ts';
@@ -76,6 +77,41 @@ test('a MIGRATE over a standby that comes to nothing is forgotten as one on a ca
   world.run(authenticateTimeoutMs);
   assert.equal(standby.closed, true);
   peer.hangUp();
+  world.run(10);
+  assert.deepEqual(world.server('b').node.population, before);
+  scenario.finishExactly();
+});
+
+test('there are only so many standbys, and who is refused may come when another has gone', () => {
+  const scenario = new Scenario({
+    servers: ['a', 'b'],
+    length: 1000,
+    server: { limits: { maxStandbys: 1 } },
+  });
+  const { world } = scenario;
+  scenario.untilReceived(1000);
+  const before = world.server('b').node.population;
+  const peer = new RawClient(world, 'a');
+  peer.open({ maxBodyBytes: 65_536 });
+  const ticket = peer.find('snapshot');
+  assert.ok(ticket);
+  const standby = (): RawClient => {
+    const client = new RawClient(world, 'b', peer.sessionId);
+    client.secret = peer.secret;
+    client.standby(ticket.bytes.slice(0, ticket.headBytes));
+    world.run(5);
+    return client;
+  };
+  const first = standby();
+  assert.equal(first.closed, false);
+  const second = standby();
+  assert.equal(second.find('refuse')?.code, WireCode.Busy);
+  assert.equal(second.closed, true);
+  first.hangUp();
+  world.run(5);
+  const third = standby();
+  assert.equal(third.closed, false);
+  for (const client of [third, peer]) client.hangUp();
   world.run(10);
   assert.deepEqual(world.server('b').node.population, before);
   scenario.finishExactly();

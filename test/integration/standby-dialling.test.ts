@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KeyRing, connect, createServer } from 'godwit';
+import { KeyRing, connect, createServer, type Refusal } from 'godwit';
 import { startCluster } from './cluster.ts';
 
 test('a standby keeps to the block list and the local address of its session, and is shared only by those alike', async (t) => {
@@ -71,4 +71,25 @@ test('a standby of a quiet process outlives the time after which a dead one is c
   );
   client.destroy();
   await once(client, 'close');
+});
+
+test('a server that refuses a standby is asked at growing distances', async () => {
+  await using cluster = await startCluster(
+    2,
+    (socket) => socket.resume(),
+    (name) => (name === 's1' ? { limits: { maxStandbys: 0 } } : {}),
+  );
+  const [, second] = cluster.servers;
+  assert.ok(second);
+  const refusedAt: number[] = [];
+  const client = connect({ servers: cluster.addresses.slice(0, 1) });
+  while (refusedAt.length < 4) {
+    const [refusal] = (await once(second, 'refused')) as [Refusal];
+    assert.equal(refusal.code, 'ERR_GODWIT_BUSY');
+    refusedAt.push(performance.now());
+  }
+  const [first = 0, , third = 0, fourth = 0] = refusedAt;
+  // 250, 500 and 1,000 ms.
+  assert.ok(fourth - third > (third - first) * 0.9, refusedAt.map(Math.round).join());
+  client.destroy();
 });

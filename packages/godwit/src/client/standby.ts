@@ -77,6 +77,7 @@ export class Standby {
   readonly #watchAt = new Deadline(() => this.#watchDue());
   #state: State = { step: 'idle' };
   #failures = 0;
+  #readyAt = 0;
 
   constructor(address: Candidate, transport: Transport, dialing: StandbyDialing, onUnused: () => void) {
     this.#address = address;
@@ -218,7 +219,7 @@ export class Standby {
     link.carrier.write([proof]);
     this.#state = { step: 'ready', link };
     this.#deadline.set(this.#members.size === 0 ? now() + LINGER_MS : undefined);
-    this.#failures = 0;
+    this.#readyAt = now();
     this.#removed.clear();
     for (const id of this.#members.keys()) this.#changed.add(id);
     // Not at once: while many sessions move, the carrier is taken before that.
@@ -226,6 +227,8 @@ export class Standby {
   }
 
   #fail(): void {
+    // The server may refuse the proof; only one that was there for a while did not.
+    if (this.#state.step === 'ready' && now() - this.#readyAt > RETRY_MAX_MS) this.#failures = 0;
     const pause = Math.min(RETRY_MIN_MS * 2 ** Math.min(this.#failures, 16), RETRY_MAX_MS);
     this.#failures += 1;
     const state = this.#state;

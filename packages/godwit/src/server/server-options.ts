@@ -191,6 +191,8 @@ const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   prefaceTimeoutMs: [10, 600_000],
   ...HALF_OPEN_RANGES,
   maxSessionsPerAddress: [0, Number.MAX_SAFE_INTEGER],
+  maxStandbys: [0, Number.MAX_SAFE_INTEGER],
+  maxStandbysPerAddress: [0, Number.MAX_SAFE_INTEGER],
   maxOpensPerSecond: [0, 1_000_000],
   maxMigratesPerSecond: [0, 1_000_000],
   maxPullsPerSecond: [0, 1_000_000],

@@ -22,6 +22,7 @@ import type { ServerEvent } from './server-events.ts';
 import { ServerSession, type SessionHost } from './server-session.ts';
 import { ServerStreams, type SnapshotPoint } from './server-streams.ts';
 import { throwIfKeptOut } from './session-fence.ts';
+import type { StandbyCarriers } from './standby-carriers.ts';
 import type { Tombstones } from './tombstones.ts';
 
 export interface EntranceHost {
@@ -39,7 +40,7 @@ export interface EntranceHost {
   /** Throws `ProtocolError` (Busy) when its address has sent too many. */
   countOpen(carrier: ServerCarrier): void;
   setOpening(carrier: ServerCarrier): void;
-  beginStandby(carrier: ServerCarrier): void;
+  readonly standbys: Pick<StandbyCarriers, 'check' | 'begin'>;
   setBusy(carrierId: number, busy: boolean): void;
   refuse(carrier: ServerCarrier, error: ProtocolError): void;
   emit(event: ServerEvent): void;
@@ -278,6 +279,7 @@ export class Entrance {
   handleStandby(carrier: ServerCarrier, standby: Frame<'standby'>): void {
     if (standby.service !== this.#host.config.service)
       throw new ProtocolError(WireCode.WrongService, `this server serves ${this.#host.config.service}`, true);
+    this.#host.standbys.check(carrier);
     this.#host.setOpening(carrier);
     this.#host.setBusy(carrier.id, true);
     const refuse = (code: WireCode): void => {
@@ -303,7 +305,7 @@ export class Entrance {
             refuse(WireCode.Unauthenticated);
             return;
           }
-          this.#host.beginStandby(carrier);
+          this.#host.standbys.begin(carrier);
           this.#host.emit({ type: 'authenticated', carrierId: carrier.id, isStandby: true });
         },
       );

@@ -94,6 +94,13 @@ export interface ServerLimits {
    * many as `maxSessions`, or none. 0: no limit. Default 50,000, half of what there are; 0 … 2^53 − 1.
    */
   readonly maxSessionsPerAddress: number;
+  /** Standbys, which take some 8 KiB each. More are refused with `Busy`; their clients try again now and then. Default 50,000. */
+  readonly maxStandbys: number;
+  /**
+   * The same from one address. A client process has one for each list of servers and each server on it that it is not attached
+   * to. 0: no limit. Default 10,000; 0 … 2^53 − 1.
+   */
+  readonly maxStandbysPerAddress: number;
   /** Sessions that are being restored at once. Default 4,096. */
   readonly maxRestoring: number;
   /**
@@ -143,6 +150,8 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxUnauthenticatedCarriers: 4096,
   maxSessions: 100_000,
   maxSessionsPerAddress: 50_000,
+  maxStandbys: 50_000,
+  maxStandbysPerAddress: 10_000,
   maxRestoring: 4096,
   maxMemoryBytes: 2 * 1024 ** 3,
   maxTombstones: 100_000,

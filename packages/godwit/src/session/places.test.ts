@@ -14,7 +14,7 @@ function isBusy(error: unknown): boolean {
 }
 
 test('places are only so many, in all and for one address, and are free again when they are left', () => {
-  const places = new Places({ maxSessions: 3, maxSessionsPerAddress: 2 });
+  const places = Places.ofSessions({ maxSessions: 3, maxSessionsPerAddress: 2 });
   const [first, second, third] = [newcomer(), newcomer(), newcomer()];
   for (const occupant of [first, second]) {
     places.check('a');
@@ -33,7 +33,7 @@ test('places are only so many, in all and for one address, and are free again wh
 });
 
 test('who comes from another address takes his place along, whatever is free there', () => {
-  const places = new Places({ maxSessions: 10, maxSessionsPerAddress: 1 });
+  const places = Places.ofSessions({ maxSessions: 10, maxSessionsPerAddress: 1 });
   const [first, second] = [newcomer(), newcomer()];
   places.take(first, 'a');
   places.take(second, 'b');
@@ -49,7 +49,7 @@ test('who comes from another address takes his place along, whatever is free the
 });
 
 test('where there is no address, or no limit for one, only all count', () => {
-  const places = new Places({ maxSessions: 2, maxSessionsPerAddress: 1 });
+  const places = Places.ofSessions({ maxSessions: 2, maxSessionsPerAddress: 1 });
   const without = [newcomer(), newcomer()] as const;
   for (const occupant of without) {
     places.check(undefined);
@@ -58,7 +58,7 @@ test('where there is no address, or no limit for one, only all count', () => {
   assert.throws(() => places.check(undefined), isBusy);
   for (const occupant of without) places.leave(occupant);
   assert.equal(places.size, 0);
-  const unlimited = new Places({ maxSessions: 5, maxSessionsPerAddress: 0 });
+  const unlimited = Places.ofSessions({ maxSessions: 5, maxSessionsPerAddress: 0 });
   for (let count = 0; count < 5; count += 1) {
     unlimited.check('a');
     unlimited.take(newcomer(), 'a');
@@ -67,7 +67,7 @@ test('where there is no address, or no limit for one, only all count', () => {
 });
 
 test('a server that takes none takes none, and those that have a place keep it', () => {
-  const places = new Places({ maxSessions: 10, maxSessionsPerAddress: 10 });
+  const places = Places.ofSessions({ maxSessions: 10, maxSessionsPerAddress: 10 });
   places.take(newcomer(), 'a');
   places.isClosed = true;
   assert.throws(() => places.check('b'), isBusy);

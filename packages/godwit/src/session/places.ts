@@ -1,4 +1,4 @@
-/** The places that a server has for sessions and plain connections, in all and for each address (protocol.md §12.3). */
+/** The places that a server has for sessions and plain connections, or for standbys, in all and for each address (protocol.md §12.3). */
 import { ProtocolError, WireCode } from '../wire/index.ts';
 import type { ServerLimits } from './limits.ts';
 
@@ -8,15 +8,34 @@ export interface Occupant {
   place: string | undefined;
 }
 
+interface PlaceLimits {
+  readonly max: number;
+  /** 0: none. */
+  readonly maxPerAddress: number;
+  /** What the places are for, and the setting that says how many one address may have. */
+  readonly what: string;
+  readonly setting: keyof ServerLimits;
+}
+
 export class Places {
-  readonly #limits: Pick<ServerLimits, 'maxSessions' | 'maxSessionsPerAddress'>;
+  readonly #limits: PlaceLimits;
   readonly #byNetwork = new Map<string, number>();
   #size = 0;
   /** None is left, whatever the limits say: the server has too much to do. */
   isClosed = false;
 
-  constructor(limits: Pick<ServerLimits, 'maxSessions' | 'maxSessionsPerAddress'>) {
+  private constructor(limits: PlaceLimits) {
     this.#limits = limits;
+  }
+
+  static ofSessions(limits: Pick<ServerLimits, 'maxSessions' | 'maxSessionsPerAddress'>): Places {
+    const { maxSessions: max, maxSessionsPerAddress: maxPerAddress } = limits;
+    return new Places({ max, maxPerAddress, what: 'sessions', setting: 'maxSessionsPerAddress' });
+  }
+
+  static ofStandbys(limits: Pick<ServerLimits, 'maxStandbys' | 'maxStandbysPerAddress'>): Places {
+    const { maxStandbys: max, maxStandbysPerAddress: maxPerAddress } = limits;
+    return new Places({ max, maxPerAddress, what: 'standbys', setting: 'maxStandbysPerAddress' });
   }
 
   /** Places that are taken. */
@@ -29,15 +48,15 @@ export class Places {
    * to be taken.
    */
   check(network: string | undefined, promised = 0): void {
-    const { maxSessions, maxSessionsPerAddress } = this.#limits;
-    if (this.isClosed || this.#size + promised >= maxSessions)
-      throw new ProtocolError(WireCode.Busy, 'this server has all the sessions it takes', true);
-    if (network === undefined || maxSessionsPerAddress === 0) return;
+    const { max, maxPerAddress, what, setting } = this.#limits;
+    if (this.isClosed || this.#size + promised >= max)
+      throw new ProtocolError(WireCode.Busy, `this server has all the ${what} it takes`, true);
+    if (network === undefined || maxPerAddress === 0) return;
     const taken = this.#byNetwork.get(network) ?? 0;
-    if (taken >= maxSessionsPerAddress)
+    if (taken >= maxPerAddress)
       throw new ProtocolError(
         WireCode.Busy,
-        `${network} has all the sessions that one address may have (maxSessionsPerAddress)`,
+        `${network} has all the ${what} that one address may have (${setting})`,
         true,
       );
   }

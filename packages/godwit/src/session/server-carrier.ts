@@ -42,6 +42,8 @@ export class ServerCarrier implements DeadlineOwner {
   isBusy = false;
   /** PINGs that a silent standby has not answered. */
   questions = 0;
+  /** Of a standby: what it counts for (`Occupant`). */
+  place: string | undefined;
   nextTimeout: number | undefined;
   heapIndex: number | undefined;
 

@@ -63,7 +63,7 @@ export class ServerNode {
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
-    this.places = new Places(config.limits);
+    this.places = Places.ofSessions(config.limits);
     this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
     this.#tombstones = new Tombstones(config.limits.maxTombstones);
@@ -108,7 +108,7 @@ export class ServerNode {
       isCurrent: (carrier) => this.#carriers.get(carrier.id) === carrier,
       countOpen: (carrier) => this.#carriers.countOpen(carrier, live.now),
       setOpening: (carrier) => this.#carriers.setRole(carrier, 'opening'),
-      beginStandby: (carrier) => this.#standbys.begin(carrier),
+      standbys: this.#standbys,
       setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
       refuse: (carrier, error) => this.#refuse(carrier, error),
       emit: (event) => this.#events.push(event),
@@ -392,7 +392,7 @@ export class ServerNode {
   #forget(carrierId: number): ServerCarrier | undefined {
     const carrier = this.#carriers.remove(carrierId);
     if (!carrier) return undefined;
-    this.#standbys.watchers.dropCarrier(carrierId);
+    this.#standbys.forget(carrier);
     this.#destination.handleCarrierLost(carrierId);
     return carrier;
   }

@@ -2,6 +2,7 @@
 import { encodeFrame } from '../wire/index.ts';
 import { pongTo } from './answers.ts';
 import type { Incoming } from './client-events.ts';
+import { Places } from './places.ts';
 import { misplaced, type ServerCarrier, type ServerCarriers } from './server-carrier.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import { Watchers } from './watchers.ts';
@@ -19,22 +20,36 @@ export interface StandbyHost {
 export class StandbyCarriers {
   readonly watchers: Watchers;
   readonly #host: StandbyHost;
+  readonly #places: Places;
 
   constructor(host: StandbyHost) {
     this.#host = host;
+    this.#places = Places.ofStandbys(host.config.limits);
     this.watchers = new Watchers(host.config.limits.maxWatched);
+  }
+
+  /** Throws `ProtocolError` (Busy) when there is no place for another one from there. */
+  check({ network }: ServerCarrier): void {
+    this.#places.check(network);
   }
 
   /** The client has proved itself on it. */
   begin(carrier: ServerCarrier): void {
+    this.#places.take(carrier, carrier.network);
     this.#host.carriers.setRole(carrier, 'standby');
     this.#heard(carrier);
   }
 
   /** MIGRATE came: it has as long to become a session's carrier as a fresh one. */
   leave(carrier: ServerCarrier): void {
-    this.watchers.dropCarrier(carrier.id);
+    this.forget(carrier);
     this.#host.carriers.setDeadline(carrier, this.#host.now + this.#host.config.timers.authenticateTimeoutMs);
+  }
+
+  /** It is no standby any more, if it was one. */
+  forget(carrier: ServerCarrier): void {
+    this.#places.leave(carrier);
+    this.watchers.dropCarrier(carrier.id);
   }
 
   handleFrame(carrier: ServerCarrier, frame: Incoming): void {
