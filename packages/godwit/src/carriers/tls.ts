@@ -148,7 +148,7 @@ export class TlsTransport implements Transport {
     const listener = listenOn(front, 'secureConnection', target, acceptable, (socket: tls.TLSSocket) =>
       wrap(socket),
     );
-    const { close } = listener;
+    const close = listener.close.bind(listener);
     listener.close = () => {
       close();
       // As silent peers are over TCP: nobody is there any more to whom they could prove anything.

@@ -33,7 +33,7 @@ class Crowded {
       plain: () => [],
       members: () => [],
       setFull: () => undefined,
-      end: (socket) => this.ended.push(socket as unknown as Held),
+      end: (socket) => this.ended.push(socket),
       changed: () => undefined,
     });
     this.overload.wake();
