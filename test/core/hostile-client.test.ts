@@ -8,6 +8,8 @@ import {
   NONCE_BYTES,
   WireCode,
   type FrameValue,
+  concatBytes,
+  encodeFrame,
 } from '../../packages/godwit/src/wire/index.ts';
 import { DEFAULT_SERVER_LIMITS } from '../../packages/godwit/src/session/limits.ts';
 import { assertNoLeaks } from '../world/leaks.ts';
@@ -560,6 +562,20 @@ test('a server that has all the sessions it takes restores none either', () => {
   const failed = client.events.find((event) => event.type === 'migrationFailed');
   assert.equal(failed?.failure.code, 'ERR_GODWIT_BUSY');
   assert.equal(world.server('b').node.sessionCount, 1);
+  peer.hangUp();
+  scenario.finishExactly();
+});
+
+test('who takes the answers may ask as often as he likes', () => {
+  const scenario = new Scenario({ length: 1000 });
+  scenario.untilReceived(1000);
+  const peer = new RawClient(scenario.world, 'a');
+  peer.open();
+  const pings = Array.from({ length: 600 }, (_, token) => encodeFrame('ping', { token }));
+  peer.bytes(concatBytes(pings));
+  scenario.world.run(10);
+  assert.equal(peer.frames.filter((frame) => frame.frame === 'pong').length, 600);
+  assert.equal(peer.find('reset'), undefined);
   peer.hangUp();
   scenario.finishExactly();
 });

@@ -242,7 +242,8 @@ function admitTo(server: tls.Server, front: net.Server, handlers: ListenHandlers
       const name = nameOf(socket);
       underWay.set(name, { socket, done });
       socket.once('close', () => {
-        underWay.delete(name);
+        // Somebody may have come from the same port meanwhile.
+        if (underWay.get(name)?.socket === socket) underWay.delete(name);
         done();
       });
     } else nameless.push(done);

@@ -6,7 +6,8 @@ export interface HalfOpenLimits {
   /**
    * Peers in a TLS handshake, and carriers on which nothing is settled yet: not even the preface, or no SUPPORT for OPEN, no
    * valid CONFIRM for MIGRATE, no proof for STANDBY; and those that were refused, until they are closed. More are closed at
-   * once. Default 4,096; 1 … 1,000,000. Memory: about 6 KiB each.
+   * once. Default 4,096; 1 … 1,000,000. Memory: about 6 KiB each,
+   * and up to 450 KiB of what it sends while an application (`authorize`) or a fence thinks about it.
    */
   readonly maxHalfOpen: number;
   /**

@@ -10,6 +10,7 @@ const LIMIT_BYTES = 1000;
 interface Held {
   readonly heldBytes: number;
   readonly isLeaving: boolean;
+  readonly epoch?: number;
 }
 
 /** A server whose memory is over its limit: what of it ends, in that order. */
@@ -54,17 +55,33 @@ test('where memory is over its limit, the largest session ends first', () => {
   assert.deepEqual(endedOf([small, large, { ...small }]), [large]);
 });
 
-test('a session that is being handed over does not end while another can', () => {
-  assert.deepEqual(endedOf([leaving, { heldBytes: 200, isLeaving: false }]).length, 1);
-  assert.equal(endedOf([leaving, { heldBytes: 200, isLeaving: false }])[0]?.isLeaving, false);
+test('a session that is being handed over counts as gone: nobody ends in its place', () => {
+  const { ended, overload } = new Crowded([{ ...leaving, heldBytes: 1500 }, small]);
+  overload.stop();
+  assert.deepEqual(ended, []);
 });
 
-test('where nothing else is left, it ends when it had a second to leave', async () => {
+test('others end where that is not enough', () => {
+  assert.deepEqual(endedOf([leaving, large, { ...large, heldBytes: 500 }]), [large]);
+});
+
+test('it ends when it had a second to leave, and nobody else does', async () => {
   const beganAt = performance.now();
-  const { ended, overload } = new Crowded([{ ...leaving, heldBytes: 1500 }, small]);
-  assert.deepEqual(ended, [small]);
-  while (ended.length < 2) await setTimeout(10);
+  const session = { ...leaving, heldBytes: 1500 };
+  const { ended, overload } = new Crowded([session, small]);
+  while (ended.length === 0) await setTimeout(10);
   overload.stop();
-  assert.equal(ended[1]?.isLeaving, true);
+  assert.deepEqual(ended, [session]);
   assert.ok(performance.now() - beganAt >= 1_000);
+});
+
+test('a session that came back, and is handed over again, has a second again', async () => {
+  const session = { heldBytes: 1500, isLeaving: true, epoch: 2 };
+  const { ended, overload } = new Crowded([session, small]);
+  await setTimeout(700);
+  session.epoch = 3;
+  const cameBackAt = performance.now();
+  while (ended.length === 0) await setTimeout(10);
+  overload.stop();
+  assert.ok(performance.now() - cameBackAt >= 900);
 });

@@ -54,7 +54,7 @@ export class Overload {
   #lookAt = 0;
   readonly #askAgainAt = new WeakMap<ServerSocket, number>();
   /** When a session that is being handed over was first seen to be, while some had to end. */
-  readonly #leavingSince = new WeakMap<Endable, number>();
+  readonly #leaving = new WeakMap<Endable, { readonly epoch: number; readonly since: number }>();
   #delays: ReturnType<typeof monitorEventLoopDelay> | undefined;
   #relief: Relief = 'none';
   #lookedAt = -Infinity;
@@ -155,26 +155,26 @@ export class Overload {
   }
 
   /**
-   * Those that are being handed over come last, and not before they had time to: they leave by themselves, and could not be
-   * restored while they do.
+   * Those that are being handed over have time to: they leave by themselves, and could not be restored while they do. Until then
+   * they count as gone, or whoever holds most could drive others out by moving.
    */
   #end({ maxMemoryBytes }: ServerLoad): void {
     const inOrder = this.#policy.endBy === 'connection' ? largest : byAddress<Endable>;
-    for (const leaving of [false, true]) {
-      const all: Endable[] = [...this.#host.sessions(), ...this.#host.plain()];
-      const holders = all.filter(
-        (holder) => holder.isLeaving === leaving && !(leaving && this.#mayStillLeave(holder)),
-      );
-      for (const holder of inOrder(holders, ENDS_AT_ONCE)) {
-        this.#host.end(holder);
-        if ((this.#host.load()?.memoryBytes ?? 0) <= maxMemoryBytes * END_DOWN_TO) return;
-      }
+    let leavingBytes = 0;
+    for (const holder of inOrder([...this.#host.sessions(), ...this.#host.plain()], ENDS_AT_ONCE)) {
+      if (this.#mayStillLeave(holder)) leavingBytes += holder.heldBytes;
+      else this.#host.end(holder);
+      if ((this.#host.load()?.memoryBytes ?? 0) - leavingBytes <= maxMemoryBytes * END_DOWN_TO) return;
     }
   }
 
   #mayStillLeave(holder: Endable): boolean {
-    const since = this.#leavingSince.get(holder) ?? this.#lookedAt;
-    this.#leavingSince.set(holder, since);
-    return this.#lookedAt - since < LEAVING_MS;
+    if (!holder.isLeaving) return false;
+    let leaving = this.#leaving.get(holder);
+    // A session that came back from a move has another epoch.
+    if (leaving === undefined || leaving.epoch !== holder.epoch)
+      leaving = { epoch: holder.epoch, since: this.#lookedAt };
+    this.#leaving.set(holder, leaving);
+    return this.#lookedAt - leaving.since < LEAVING_MS;
   }
 }

@@ -15,7 +15,14 @@ import {
   type ServerLimits,
   type ServerTimers,
 } from '../session/index.ts';
-import { checkFunction, checkInteger, checkNumber } from '../socket/argument-checks.ts';
+import {
+  checkFunction,
+  checkInteger,
+  checkLimits,
+  checkNumber,
+  checkTimers,
+  type Ranges,
+} from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
 import { checkBlockList } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
@@ -187,7 +194,7 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
 };
 
 /** Least and most, where there is more to say than that it is a number. */
-const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
+const RANGES: Ranges = {
   prefaceTimeoutMs: [10, 600_000],
   ...HALF_OPEN_RANGES,
   maxSessionsPerAddress: [0, Number.MAX_SAFE_INTEGER],
@@ -216,10 +223,13 @@ export function readServerOptions(given: ServerOptions): ServerSettings {
     ...DEFAULT_GATE_LIMITS,
     ...DEFAULT_HALF_OPEN_LIMITS,
   });
-  checkRanges('limits', options.limits, RANGES);
+  checkLimits(options.limits, RANGES);
   checkAllNames('timers', options.timers, DEFAULT_SERVER_TIMERS);
-  for (const name of OPTIONAL_TIMEOUTS)
-    checkRanges('timers', { [name]: options.timers?.[name] || undefined }, { [name]: TIMEOUT_RANGE });
+  checkTimers(options.timers);
+  for (const name of OPTIONAL_TIMEOUTS) {
+    const value = options.timers?.[name];
+    if (value !== 0) checkTimers({ [name]: value }, { [name]: TIMEOUT_RANGE });
+  }
   checkNetOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
   checkChoice('delivery', delivery, ['replay', 'commit']);
@@ -265,14 +275,6 @@ function netOptionsOf(tls: ServerTlsOptions | undefined): Partial<ServerOptions>
   const isNets = ([name]: [string, unknown]): boolean =>
     SERVER_OPTIONS[name as keyof ServerOptions] === 'net';
   return Object.fromEntries(Object.entries(tls ?? {}).filter(isNets));
-}
-
-function checkRanges(option: string, given: object | undefined, ranges: typeof RANGES): void {
-  for (const [name, value] of Object.entries(given ?? {})) {
-    const [min, max] = ranges[name] ?? [];
-    if (value !== undefined && min !== undefined && max !== undefined)
-      checkInteger(value, `options.${option}.${name}`, min, max);
-  }
 }
 
 function readPlain({ plain = 'refuse', plainAfterMs = 1_000 }: ServerOptions): PlainSettings | undefined {

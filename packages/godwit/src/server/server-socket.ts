@@ -192,9 +192,9 @@ export class ServerSocket extends Socket {
     return this.#session?.isEstablished ?? false;
   }
 
-  /** @internal Whether it is frozen, to be handed over. */
+  /** @internal Whether another server is about to take it over. */
   get isLeaving(): boolean {
-    return this.#session?.isFrozen ?? false;
+    return this.#session?.isHandedOver ?? false;
   }
 
   // --- What makes `bytesConsumed` inexact -----------------------------------------------------------------------

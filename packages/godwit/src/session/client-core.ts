@@ -173,9 +173,9 @@ export class ClientCore {
     return this.owesAck || this.streams.receive.ackPending;
   }
 
-  /** Control frames that wait for the carrier. */
+  /** Control frames that wait for a carrier which takes no more at present. */
   unsentFrames(carrierId: number): number {
-    return this.outbox.get(carrierId)?.length ?? 0;
+    return this.unwritable.has(carrierId) ? (this.outbox.get(carrierId)?.length ?? 0) : 0;
   }
 
   queue(carrierId: number, frame: Uint8Array): void {

@@ -112,7 +112,10 @@ export interface ServerLimits {
   readonly maxMemoryBytes: number;
   /** Tombstones kept; the oldest go first. Default 100,000. Memory: about 160 bytes each. */
   readonly maxTombstones: number;
-  /** Sessions watched by one standby. Default 65,536. */
+  /**
+   * Sessions that the standbys of one address watch together; who watches more loses the standby. Memory: about 192 bytes each.
+   * Default 262,144.
+   */
   readonly maxWatched: number;
   /**
    * OPENs taken from one address in a second, as with `maxMigratesPerSecond`, before any work is done for them. 0: no limit.
@@ -155,7 +158,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   maxRestoring: 4096,
   maxMemoryBytes: 2 * 1024 ** 3,
   maxTombstones: 100_000,
-  maxWatched: 65_536,
+  maxWatched: 262_144,
   maxOpensPerSecond: 0,
   maxMigratesPerSecond: 1_000,
   maxPullsPerSecond: 1_000,

@@ -69,6 +69,8 @@ export function overloadPolicy(options: OverloadOptions = {}): OverloadPolicy {
   const { shedAt = 0.5, refuseAt = 0.75, eventLoopDelayMs, endBy = 'address' } = options;
   if (!(shedAt > 0 && shedAt <= refuseAt && refuseAt <= 1))
     throw new RangeError(`0 < shedAt <= refuseAt <= 1, but they are ${shedAt} and ${refuseAt}`);
+  if (eventLoopDelayMs !== undefined && !(Number.isFinite(eventLoopDelayMs) && eventLoopDelayMs > 0))
+    throw new RangeError(`eventLoopDelayMs is a number above 0, and not ${String(eventLoopDelayMs)}`);
   if (!END_BY.includes(endBy))
     throw new RangeError(`endBy is ${END_BY.join(' or ')}, and not ${String(endBy)}`);
   const stepFor = (load: ServerLoad, factor: number): number => {

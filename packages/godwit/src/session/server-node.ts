@@ -79,6 +79,8 @@ export class ServerNode {
       tombstones: this.#tombstones,
       findSession: (id: string): ServerSession | undefined => this.#sessions.get(id),
       sendPeer: this.#sendPeer,
+      emit: (event: ServerEvent) => this.#events.push(event),
+      setBusy: (carrierId: number, busy: boolean) => this.#carriers.setBusy(carrierId, busy),
     };
     this.#standbys = new StandbyCarriers({
       config,
@@ -109,9 +111,7 @@ export class ServerNode {
       countOpen: (carrier) => this.#carriers.countOpen(carrier, live.now),
       setOpening: (carrier) => this.#carriers.setRole(carrier, 'opening'),
       standbys: this.#standbys,
-      setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
       refuse: (carrier, error) => this.#refuse(carrier, error),
-      emit: (event) => this.#events.push(event),
     });
     this.#destination = new Destination({
       ...shared,
@@ -131,9 +131,7 @@ export class ServerNode {
         this.#hangUp(carrierId, last);
         session?.carrierLost(); // an in-band MIGRATE was refused on the session's own carrier
       },
-      setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
       authenticated: (carrierId) => this.#events.push({ type: 'authenticated', carrierId }),
-      emit: (event) => this.#events.push(event),
       arm: (owner) => this.#heap.arm(owner),
       disarm: (owner) => this.#heap.disarm(owner),
     });
@@ -166,6 +164,7 @@ export class ServerNode {
       emit: (event) => this.#events.push(event),
       touch: (session) => this.#touched.add(session),
       setBusy: (carrierId, busy) => this.#carriers.setBusy(carrierId, busy),
+      isWritable: (carrierId) => this.#carriers.get(carrierId)?.isWritable === true,
       hangUp: (carrierId, last) => this.#hangUp(carrierId, last),
       confirmed: (session) => this.#confirmed(session),
       resumed: (session) => this.#origin.forget(session.id),

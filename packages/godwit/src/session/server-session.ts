@@ -82,6 +82,10 @@ export class ServerSession {
   get isFrozen(): boolean {
     return this.#core.state === 'frozen';
   }
+  /** Another server has asked for it, and it waits to be released. */
+  get isHandedOver(): boolean {
+    return this.isFrozen && this.#core.detach === undefined;
+  }
   /** Largest state `exportState` takes, in bytes. */
   get maxStateBytes(): number {
     return this.#core.host.config.limits.maxStateBytes;

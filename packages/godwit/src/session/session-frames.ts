@@ -78,7 +78,7 @@ export class SessionFrames {
         if (this.#core.snapshots.acknowledge(frame)) this.#cadence.covered();
         return;
       case 'ping':
-        this.#output.queue(pongTo(frame, this.#core.control.length));
+        this.#output.queue(pongTo(frame, this.#unsentFrames));
         return;
       case 'pong':
         return;
@@ -129,6 +129,12 @@ export class SessionFrames {
       default:
         throw new ProtocolError(WireCode.Protocol, `${frame.frame.toUpperCase()} within a session`);
     }
+  }
+
+  /** Those that wait for a carrier which takes no more. */
+  get #unsentFrames(): number {
+    const { carrierId, control, host } = this.#core;
+    return carrierId !== undefined && host.isWritable(carrierId) ? 0 : control.length;
   }
 
   #handleConfirm(frame: Frame<'confirm'>): void {

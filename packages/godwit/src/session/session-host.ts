@@ -18,6 +18,8 @@ export interface SessionHost {
   /** The session has something to transmit, or its timers changed. */
   touch(session: ServerSession): void;
   setBusy(carrierId: number, busy: boolean): void;
+  /** False while the carrier takes no more. */
+  isWritable(carrierId: number): boolean;
   /** Ends the carrier after `last`. */
   hangUp(carrierId: number, last: readonly Uint8Array[]): void;
   /** The client confirmed the attach: the former server is told, the client gets SUPPORT. */

@@ -49,14 +49,14 @@ export class StandbyCarriers {
   /** It is no standby any more, if it was one. */
   forget(carrier: ServerCarrier): void {
     this.#places.leave(carrier);
-    this.watchers.dropCarrier(carrier.id);
+    this.watchers.dropCarrier(carrier);
   }
 
   handleFrame(carrier: ServerCarrier, frame: Incoming): void {
     this.#heard(carrier);
-    if (frame.frame === 'watch') this.watchers.update(carrier.id, frame);
+    if (frame.frame === 'watch') this.watchers.update(carrier, frame);
     else if (frame.frame === 'ping')
-      this.#host.carriers.queue(carrier.id, pongTo(frame, carrier.control.length));
+      this.#host.carriers.queue(carrier.id, pongTo(frame, carrier.isWritable ? 0 : carrier.control.length));
     else if (frame.frame !== 'pong') throw misplaced(frame, 'on a standby');
   }
 

@@ -6,13 +6,26 @@ export interface Watcher {
   readonly epoch: number;
 }
 
-export class Watchers {
-  readonly #max: number;
-  readonly #bySession = new Map<string, Watcher>();
-  readonly #byCarrier = new Map<number, Set<string>>();
+/** What the standbys of one address watch together. */
+interface Share {
+  count: number;
+  standbys: number;
+}
 
-  constructor(max: number) {
-    this.#max = max;
+/** The sessions that one standby watches, and what they count for. */
+interface Watched {
+  readonly ids: Set<string>;
+  readonly share: Share;
+}
+
+export class Watchers {
+  readonly #maxPerAddress: number;
+  readonly #bySession = new Map<string, Watcher>();
+  readonly #byCarrier = new Map<number, Watched>();
+  readonly #byNetwork = new Map<string, Share>();
+
+  constructor(maxPerAddress: number) {
+    this.#maxPerAddress = maxPerAddress;
   }
 
   get all(): ReadonlyMap<string, Watcher> {
@@ -23,32 +36,55 @@ export class Watchers {
     return this.#bySession.get(id);
   }
 
-  /** Throws `ProtocolError` (LimitExceeded) when one standby watches too many sessions. */
-  update(carrierId: number, watch: FrameValue<'watch'>): void {
-    let ids = this.#byCarrier.get(carrierId);
-    if (!ids) {
-      ids = new Set();
-      this.#byCarrier.set(carrierId, ids);
-    }
-    for (const { sessionId } of watch.remove) this.#remove(carrierId, ids, toHex(sessionId));
+  /** Throws `ProtocolError` (LimitExceeded) when the standbys of that address watch too many sessions; one without an address, alone. */
+  update(
+    { id: carrierId, network }: { readonly id: number; readonly network: string | undefined },
+    watch: FrameValue<'watch'>,
+  ): void {
+    const watched = this.#byCarrier.get(carrierId) ?? this.#begin(carrierId, network);
+    for (const { sessionId } of watch.remove) this.#remove(carrierId, watched, toHex(sessionId));
     for (const { sessionId, epoch } of watch.add) {
       const id = toHex(sessionId);
-      ids.add(id);
+      if (!watched.ids.has(id)) watched.share.count += 1;
+      watched.ids.add(id);
       this.#bySession.set(id, { carrierId, epoch });
     }
-    if (ids.size > this.#max)
-      throw new ProtocolError(WireCode.LimitExceeded, `a standby watches more than ${this.#max} sessions`);
+    if (watched.share.count > this.#maxPerAddress)
+      throw new ProtocolError(
+        WireCode.LimitExceeded,
+        `the standbys of one address watch more than ${this.#maxPerAddress} sessions (maxWatched)`,
+      );
   }
 
-  #remove(carrierId: number, ids: Set<string>, id: string): void {
-    ids.delete(id);
+  #begin(carrierId: number, network: string | undefined): Watched {
+    const share = (network === undefined ? undefined : this.#byNetwork.get(network)) ?? {
+      count: 0,
+      standbys: 0,
+    };
+    share.standbys += 1;
+    if (network !== undefined) this.#byNetwork.set(network, share);
+    const watched = { ids: new Set<string>(), share };
+    this.#byCarrier.set(carrierId, watched);
+    return watched;
+  }
+
+  #remove(carrierId: number, { ids, share }: Watched, id: string): void {
+    if (ids.delete(id)) share.count -= 1;
     if (this.#bySession.get(id)?.carrierId === carrierId) this.#bySession.delete(id);
   }
 
-  dropCarrier(carrierId: number): void {
-    const ids = this.#byCarrier.get(carrierId);
-    if (!ids) return;
+  dropCarrier({
+    id: carrierId,
+    network,
+  }: {
+    readonly id: number;
+    readonly network: string | undefined;
+  }): void {
+    const watched = this.#byCarrier.get(carrierId);
+    if (!watched) return;
     this.#byCarrier.delete(carrierId);
-    for (const id of [...ids]) this.#remove(carrierId, ids, id);
+    for (const id of [...watched.ids]) this.#remove(carrierId, watched, id);
+    watched.share.standbys -= 1;
+    if (network !== undefined && watched.share.standbys === 0) this.#byNetwork.delete(network);
   }
 }

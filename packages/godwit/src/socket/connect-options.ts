@@ -152,6 +152,9 @@ export function readConnectArguments(args: readonly unknown[]): ConnectRequest {
 
   checkOptionNames(options, CONNECT_OPTIONS);
   checkDialing(options);
+  const { giveUpTimeoutMs, maxStandbys } = options;
+  if (giveUpTimeoutMs !== undefined) checkInteger(giveUpTimeoutMs, 'options.giveUpTimeoutMs', 100, 3_600_000);
+  if (maxStandbys !== undefined) checkInteger(maxStandbys, 'options.maxStandbys', 0, 8);
   return { options, servers: candidatesOf(options), listener };
 }
 
