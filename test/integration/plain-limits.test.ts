@@ -8,6 +8,7 @@ import {
   createServer,
   overloadPolicy,
   type GodwitError,
+  type Refusal,
   type Server,
   type ServerOptions,
   type ServerSocket,
@@ -138,4 +139,22 @@ test('a plain client that takes nothing of what waits for it is reset; those tha
   assert.equal((await failed)[0].code, 'ERR_GODWIT_TOO_SLOW');
   await answers(idle, 20);
   for (const client of [idle, eager, slow]) client.destroy();
+});
+
+test('a plain client about whom the application never decides is refused in time, and takes up no half-open place', async () => {
+  await using server = createServer({
+    plain: 'accept',
+    authorize: () => new Promise(() => undefined),
+    timers: { authenticateTimeoutMs: 200 },
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = net.connect({ host: '127.0.0.1', port });
+  client.on('error', () => undefined).resume();
+  client.write('x');
+  const [refusal] = (await once(server, 'refused')) as [Refusal];
+  assert.equal(refusal.code, 'ERR_GODWIT_TIMEOUT');
+  await once(client, 'close');
+  while (server.stats.halfOpen > 0) await new Promise((resolve) => setTimeout(resolve, 10));
 });

@@ -255,13 +255,11 @@ export class NodeDriver {
   }
   /** Ends a session for want of memory. Where there are other servers, its client goes on there from its ticket. */
   giveUp(socket: ServerSocket): void {
-    for (const [session, entry] of this.#entries) {
-      if (entry.socket !== socket) continue;
-      const message = 'the server uses more memory than it may';
-      session.giveUp(now(), new ProtocolError(WireCode.Overloaded, message), this.#members.length > 0);
-      this.#driver.settle();
-      return;
-    }
+    const session = socket.sessionHere;
+    if (session === undefined || !this.#entries.has(session)) return;
+    const message = 'the server uses more memory than it may';
+    session.giveUp(now(), new ProtocolError(WireCode.Overloaded, message), this.#members.length > 0);
+    this.#driver.settle();
   }
   handlePeerFrame(peer: ServerAddress, frame: PeerFrame): void {
     this.#node.handlePeerFrame(now(), peer, frame);

@@ -2,6 +2,7 @@
 import { networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import { Deadline, now } from '../socket/timers.ts';
 import type { Places } from '../session/index.ts';
 import { MemoryAccount } from '../session/memory-account.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
@@ -79,6 +80,14 @@ export class PlainConnections {
     if (!this.#hasPlace(carrier, network, node.places)) return;
     // Unread until the application has said that it wants it.
     let isGone = false;
+    const { authenticateTimeoutMs } = this.#settings.timers;
+    const late = new Deadline(() => {
+      isGone = true;
+      const message = `the application did not say within ${authenticateTimeoutMs} ms whether it wants the client`;
+      this.#refuse(carrier, { code: 'ERR_GODWIT_TIMEOUT', message });
+    });
+    late.setReferenced(false);
+    late.set(now() + authenticateTimeoutMs);
     carrier.start({
       onData: (chunk) => {
         unread = Buffer.concat([unread, chunk]);
@@ -87,6 +96,7 @@ export class PlainConnections {
       onEnd: () => true,
       onClose: () => {
         isGone = true;
+        late.set(undefined);
         this.#hooks.settled(carrier);
       },
     });
@@ -94,6 +104,7 @@ export class PlainConnections {
     const question = { kind: 'plain', sessionId: new Uint8Array(0) } as const;
     this.#settings.authorization.decide(question, carrier, ({ denied }) => {
       if (isGone) return;
+      late.set(undefined);
       if (denied) {
         this.#refuse(carrier, { code: 'ERR_GODWIT_DENIED', message: denied.message });
         return;

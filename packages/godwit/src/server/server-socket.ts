@@ -177,6 +177,11 @@ export class ServerSocket extends Socket {
     return this.#session?.snapshotNumber ?? 0;
   }
 
+  /** @internal Undefined for a client that does not speak Godwit. */
+  get sessionHere(): ServerSession | undefined {
+    return this.#session;
+  }
+
   /** @internal Memory that the session takes. */
   get heldBytes(): number {
     return this.#session?.heldBytes ?? 0;
