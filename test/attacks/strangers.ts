@@ -282,7 +282,7 @@ export const strangerAttacks: readonly Attack[] = [
     edits: [
       {
         file: 'session/places.ts',
-        search: 'if (taken >= maxSessionsPerAddress)',
+        search: 'if (taken >= maxPerAddress)',
         replace: 'if (taken < 0)',
       },
     ],
@@ -345,10 +345,16 @@ export const strangerAttacks: readonly Attack[] = [
     run: async (scene) => {
       const [a] = await scene.cluster(['a']);
       const client = await RawClient.open(scene, a as SceneServer);
-      const ping = encodeFrame('ping', { token: 7 });
-      client.bytes(Buffer.concat(new Array<Uint8Array>(1000).fill(ping)));
-      const isAnswered = (): boolean => client.frames.filter(({ frame }) => frame === 'pong').length === 1000;
-      return (await client.refusal(isAnswered)) ?? gained('as much of the memory as it asks for');
+      const pings = Buffer.concat(new Array<Uint8Array>(10_000).fill(encodeFrame('ping', { token: 7 })));
+      // More than the buffers of two kernels take.
+      client.socket.pause();
+      for (let written = 0; written < 24 * 2 ** 20; written += pings.byteLength) client.bytes(pings);
+      const { server } = a as SceneServer;
+      const isTaken = (): boolean => client.socket.writableLength === 0;
+      await waitUntil(() => server.stats.sessions === 0 || isTaken(), 'end');
+      const hasGained = server.stats.sessions > 0;
+      client.socket.resume();
+      return (await client.refusal(() => hasGained)) ?? gained('as much of the memory as it asks for');
     },
   },
   {
