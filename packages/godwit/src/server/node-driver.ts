@@ -308,10 +308,10 @@ export class NodeDriver {
         this.#hooks.refused(event.failure, this.#driver.carrier(event.carrierId));
         return;
       case 'session':
-        // The client has nothing while a session moves, so ACCEPT does not wait until the application has started. SUPPORT does:
-        // what the application answers at once leaves in the same write.
-        if (event.restart !== undefined) this.#driver.sendNow();
-        else this.#settled(event.session.carrierId);
+        // From a ticket the application first makes again what the client has, so ACCEPT does not wait for that. Else, as SUPPORT,
+        // it leaves in one write with what the application says at once.
+        if (event.restart?.source === 'ticket') this.#driver.sendNow();
+        if (event.restart === undefined) this.#settled(event.session.carrierId);
         this.#begin(event.session, event.restart);
         return;
       default: {
