@@ -1,7 +1,7 @@
 /** What one address may take of a server: places, OPENs in a second, and memory, of which it gives back first who has most. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import net from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import {
   connect,
@@ -16,6 +16,7 @@ import {
   type ServerSocket,
   type Socket,
 } from 'godwit';
+import { RawClient } from '../attacks/raw-client.ts';
 import { startCluster, type Cluster } from './cluster.ts';
 
 const MIB = 1024 * 1024;
@@ -265,3 +266,54 @@ test('shares that make no sense are refused', () => {
     assert.throws(() => createServer({ limits }), { code: 'ERR_OUT_OF_RANGE' });
   assert.throws(() => overloadPolicy({ endBy: 'size' as never }), RangeError);
 });
+
+test(
+  'who freezes his own sessions by DETACH, and reads nothing, drives out nobody at another address',
+  needsTwoAddresses,
+  async () => {
+    const blob = Buffer.alloc(MIB);
+    await using cluster = await startCluster(
+      1,
+      (socket) => {
+        socket.onExportState(() => 'nothing');
+        socket.on('error', () => undefined);
+        socket.on('data', (chunk: Buffer) => socket.write(String(chunk) === 'x' ? blob : chunk));
+      },
+      { limits: { maxMemoryBytes: 16 * MIB } },
+    );
+    const [server] = cluster.servers;
+    const codes: string[] = [];
+    const honest = await Promise.all(Array.from({ length: 20 }, () => open(cluster)));
+    for (const socket of honest) socket.on('error', ({ code }: GodwitError) => codes.push(code));
+    const { port } = server?.address() as AddressInfo;
+    const attackers: RawClient[] = [];
+    for (let count = 0; count < 18; count += 1) {
+      const socket = net.connect({ host: HERE, port, localAddress: ELSEWHERE });
+      await once(socket, 'connect');
+      const client = RawClient.over(socket);
+      await client.hello();
+      await client.openSession();
+      attackers.push(client);
+    }
+    const growing = async (clients: readonly RawClient[]): Promise<void> => {
+      for (const client of clients) {
+        client.socket.pause();
+        client.data(Buffer.from('x'));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    await growing(attackers.slice(0, 15));
+    for (const client of attackers.slice(0, 15))
+      client.bytes(client.maced('detach', { epoch: 2 }, 'detach', { secret: client.secret }));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const sessions = server?.stats.sessions ?? 0;
+    const ended = once(server as NodeJS.EventEmitter, 'overload', { signal: AbortSignal.timeout(10_000) });
+    await growing(attackers.slice(15));
+    await ended;
+    await until(() => (server?.stats.sessions ?? sessions) < sessions && server?.stats.relief !== 'end');
+    assert.deepEqual(codes, []);
+    for (const socket of honest) await exchange(socket, 'goes on');
+    for (const socket of honest) socket.destroy();
+    for (const client of attackers) client.socket.destroy();
+  },
+);
