@@ -18,6 +18,7 @@ import {
 } from 'godwit';
 import { RawClient } from '../attacks/raw-client.ts';
 import { startCluster, type Cluster } from './cluster.ts';
+import { until } from './until.ts';
 
 const MIB = 1024 * 1024;
 /** Elsewhere 127.0.0.1 is all there is of 127.0.0.0/8. */
@@ -58,11 +59,6 @@ async function exchange(socket: Socket, text: string): Promise<void> {
   let received = '';
   while (received.length < text.length) received += String((await once(socket, 'data'))[0]);
   assert.equal(received, text);
-}
-
-/** Waits for something that no event tells of. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 test(
@@ -295,17 +291,21 @@ test(
       await client.openSession();
       attackers.push(client);
     }
+    /** Each has what the kernels do not take of 1 MiB kept for it. */
     const growing = async (clients: readonly RawClient[]): Promise<void> => {
       for (const client of clients) {
+        const before = server?.stats.memoryBytes ?? 0;
         client.socket.pause();
         client.data(Buffer.from('x'));
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await until(() => (server?.stats.memoryBytes ?? 0) >= before + MIB || server?.stats.relief === 'end');
       }
     };
     await growing(attackers.slice(0, 15));
     for (const client of attackers.slice(0, 15))
       client.bytes(client.maced('detach', { epoch: 2 }, 'detach', { secret: client.secret }));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const frozen = (): number =>
+      [...(server?.sessions ?? [])].filter(({ sessionHere }) => sessionHere?.isFrozen === true).length;
+    await until(() => frozen() === 15);
     const sessions = server?.stats.sessions ?? 0;
     const ended = once(server as NodeJS.EventEmitter, 'overload', { signal: AbortSignal.timeout(10_000) });
     await growing(attackers.slice(15));

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect, createServer, type Refusal, type Server, type ServerOptions, type Socket } from 'godwit';
 import { Role, encodePreface } from '../../packages/godwit/src/wire/index.ts';
+import { until } from './until.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '..', '..', 'bench', 'fixtures');
 const IDENTITY = {
@@ -59,11 +60,6 @@ async function echoes(socket: Socket, text: string): Promise<void> {
   let received = '';
   while (received.length < text.length) received += String((await once(socket, 'data'))[0]);
   assert.equal(received, text);
-}
-
-/** Waits for something that no event tells of. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 for (const [who, first] of [
@@ -186,7 +182,7 @@ test('a server that closes waits for no TLS handshake, and its sessions go on', 
   const socket = await session(server, { tls: { ca: IDENTITY.cert, checkServerIdentity: () => undefined } });
   t.after(() => socket.destroy());
   const silent = strangerOf(t, server);
-  while (server.stats.halfOpen !== 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => server.stats.halfOpen === 1);
   const closed = once(silent, 'close', { signal: AbortSignal.timeout(3_000) });
   server.close();
   await closed;

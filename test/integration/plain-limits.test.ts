@@ -14,6 +14,7 @@ import {
   type ServerSocket,
   type Socket,
 } from 'godwit';
+import { until } from './until.ts';
 
 const MIB = 1024 * 1024;
 /** What the buffers of two kernels hold together at the most, on a machine as it comes. */
@@ -42,11 +43,6 @@ function plainClient(server: Server, says: string, localAddress = '127.0.0.1'): 
 function writer(socket: ServerSocket): void {
   socket.on('error', () => undefined);
   socket.on('data', (chunk: Buffer) => socket.write(Buffer.alloc(Number(chunk), 1)));
-}
-
-/** Waits for something that no event tells of. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 async function answers(client: net.Socket | Socket, bytes: number): Promise<void> {
@@ -156,5 +152,5 @@ test('a plain client about whom the application never decides is refused in time
   const [refusal] = (await once(server, 'refused')) as [Refusal];
   assert.equal(refusal.code, 'ERR_GODWIT_TIMEOUT');
   await once(client, 'close');
-  while (server.stats.halfOpen > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => server.stats.halfOpen === 0);
 });
