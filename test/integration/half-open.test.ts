@@ -1,5 +1,6 @@
 /** Peers that settle nothing: how many a server bears, from one address and in all, and for how long. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net, { type AddressInfo } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,6 +9,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect, createServer, type Refusal, type Server, type ServerOptions, type Socket } from 'godwit';
 import { Role, encodePreface } from '../../packages/godwit/src/wire/index.ts';
+import { freePorts } from './free-ports.ts';
 import { until } from './until.ts';
 
 const FIXTURES = path.join(import.meta.dirname, '..', '..', 'bench', 'fixtures');
@@ -174,6 +176,42 @@ test('who ends in the midst of a TLS handshake counts no longer', async (t) => {
   const refused = once(server, 'refused') as Promise<[Refusal]>;
   stranger.end();
   assert.equal((await refused)[0].code, 'ECONNRESET');
+  await until(() => server.stats.halfOpen === 0);
+});
+
+/** Connects from a port, and when told to resets that, and opens a session from the same port. */
+const FROM_ONE_PORT = `
+  import net from 'node:net';
+  import { connect } from 'godwit';
+  const [port, localPort] = process.argv.slice(1).map(Number);
+  const first = net.connect({ port, host: '127.0.0.1', localPort });
+  first.on('error', () => undefined);
+  process.stdin.once('data', () => {
+    first.on('close', () => {
+      const tls = { rejectUnauthorized: false };
+      connect({ port, host: '127.0.0.1', localPort, standby: false, tls }).on('error', (error) => console.error(error));
+    });
+    first.resetAndDestroy();
+  });`;
+
+test('a client that comes again from a port that it has just reset takes up no half-open place for good', async (t) => {
+  const server = await start({}, { tls: IDENTITY });
+  const { port } = server.address() as AddressInfo;
+  const args = ['--conditions=godwit-source', '--input-type=module', '--eval', FROM_ONE_PORT, String(port)];
+  const client = spawn(process.execPath, [...args, ...(await freePorts(1))], {
+    cwd: import.meta.dirname,
+    stdio: ['pipe', 'inherit', 'inherit'],
+  });
+  t.after(async () => {
+    client.kill();
+    server.closeAllConnections();
+    await server[Symbol.asyncDispose]();
+  });
+  await until(() => server.stats.halfOpen === 1);
+  client.stdin.write('go');
+  // Both come while this process is busy, and the new connection is seen before the end of the old one.
+  for (const end = performance.now() + 500; performance.now() < end;);
+  await until(() => server.stats.sessions === 1);
   await until(() => server.stats.halfOpen === 0);
 });
 
