@@ -12,7 +12,9 @@ function ticking(options: {
   readonly pauseMs: (restored: boolean) => number;
   readonly exports: boolean;
   /** It exports by itself, too, behind so many writes. */
-  readonly pushesAt?: number;
+  readonly pushesAt?: readonly number[];
+  /** Called with the time when it has no state to give. */
+  readonly declined?: (atMs: number) => void;
 }): ServerAppFactory {
   return (session, restart, context) => {
     let written =
@@ -30,7 +32,7 @@ function ticking(options: {
       if (session.state === 'ended' || written === options.writes) return;
       session.write(context.now(), new Uint8Array(WRITE_BYTES).fill(written));
       written += 1;
-      if (written === options.pushesAt) exportState();
+      if (options.pushesAt?.includes(written)) exportState();
       if (written === options.writes) session.end(context.now());
       else context.after(pauseMs, tick);
     };
@@ -44,7 +46,10 @@ function ticking(options: {
         }
         if (event.type !== 'exportDue') return;
         if (options.exports) exportState();
-        else session.exportDeclined(context.now(), { hasExporter: true });
+        else {
+          options.declined?.(context.now());
+          session.exportDeclined(context.now(), { hasExporter: true });
+        }
       },
     };
   };
@@ -78,7 +83,7 @@ for (const [snapshotBusyWrites, tickets] of [
 test('a ticket covers what the application has written by then, not by the ticket before', () => {
   const writes = 10_000;
   const scenario = new Scenario({
-    app: ticking({ writes, pauseMs: () => 0.01, exports: true, pushesAt: 900 }),
+    app: ticking({ writes, pauseMs: () => 0.01, exports: true, pushesAt: [900] }),
     server: { limits: { snapshotShare: 0 } },
     latencyMs: 0.1,
     length: 0,
@@ -95,6 +100,33 @@ test('a ticket covers what the application has written by then, not by the ticke
   assert.ok(uncovered.length > 10, `${uncovered.length} tickets`);
   // One comes every 100 writes.
   assert.ok(Math.max(...uncovered) < 20, `writes behind a ticket as it comes: ${uncovered.join(' ')}`);
+  scenario.finish();
+  scenario.assertExact(expected(writes));
+});
+
+test('a state that waits for a newer one goes as soon as the application says that it has none', () => {
+  const writes = 1_090;
+  const latencyMs = 0.1;
+  // The first goes at once, and the second waits for its time.
+  const pushed = [1_000, 1_010];
+  const declinedAt: number[] = [];
+  const scenario = new Scenario({
+    app: ticking({
+      writes,
+      pauseMs: () => 0.01,
+      exports: false,
+      pushesAt: pushed,
+      declined: (atMs) => declinedAt.push(atMs),
+    }),
+    server: { limits: { snapshotShare: 0 } },
+    latencyMs,
+    length: 0,
+  });
+  const { world, client } = scenario;
+  const { tickets } = client.session.streams;
+  for (const writesCovered of pushed) world.until(() => tickets.held?.output === writesCovered * WRITE_BYTES);
+  const last = declinedAt.findLast((atMs) => atMs <= world.now - latencyMs);
+  assert.ok(last !== undefined && world.now - last < 2 * latencyMs, `${world.now - (last ?? 0)} ms later`);
   scenario.finish();
   scenario.assertExact(expected(writes));
 });

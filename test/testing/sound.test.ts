@@ -241,13 +241,17 @@ test('a check leaves nothing running: no timer, no server, and the clock as it w
 });
 
 test('one seed makes the same runs again', async () => {
-  const options = { input: LINES, crashes: 40, seed: 7 };
-  const [first, second] = [
-    await checkHandler(numberLines(), options),
-    await checkHandler(numberLines(), options),
-  ];
-  const comparable = ({ elapsedMs: _elapsedMs, ...rest }: CheckReport): object => rest;
-  assert.deepEqual(comparable(first), comparable(second));
+  const comparable = async (): Promise<object> => {
+    const { elapsedMs: _elapsedMs, ...rest }: CheckReport = await checkHandler(numberLines(), {
+      input: LINES,
+      crashes: 40,
+      seed: 7,
+    });
+    return rest;
+  };
+  const first = await comparable();
+  // One in six once was another: by a timer of a millisecond that fired, or did not, before its session ended.
+  for (let repetition = 0; repetition < 10; repetition += 1) assert.deepEqual(await comparable(), first);
 });
 
 test('a client may destroy its socket: what came until then is compared', async () => {

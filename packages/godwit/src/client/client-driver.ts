@@ -92,8 +92,10 @@ export class ClientDriver implements SessionPort, HubMember {
     );
     this.#driver = new CarrierDriver(this.#session, {
       drainEvents: () => {
-        for (let event = this.#session.pollEvent(); event !== undefined; event = this.#session.pollEvent())
-          this.#handleEvent(event);
+        let event = this.#session.pollEvent();
+        const hadEvents = event !== undefined;
+        for (; event !== undefined; event = this.#session.pollEvent()) this.#handleEvent(event);
+        return hadEvents;
       },
       carrierError: (carrierId, error: ProtocolError) =>
         this.#session.handleCarrierError(now(), carrierId, error),

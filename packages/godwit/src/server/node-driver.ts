@@ -97,8 +97,10 @@ export class NodeDriver {
     });
     this.#driver = new CarrierDriver(this.#node, {
       drainEvents: () => {
-        for (let event = this.#node.pollEvent(); event !== undefined; event = this.#node.pollEvent())
-          this.#handleEvent(event);
+        let event = this.#node.pollEvent();
+        const hadEvents = event !== undefined;
+        for (; event !== undefined; event = this.#node.pollEvent()) this.#handleEvent(event);
+        return hadEvents;
       },
       carrierError: (carrierId, error) => this.#node.handleCarrierError(now(), carrierId, error),
       // The destination waits for the state; the client, which is told that it is frozen, still reads what came before.

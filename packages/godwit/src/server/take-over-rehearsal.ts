@@ -170,8 +170,10 @@ class TakeOver {
     write();
   }
 
-  #drainEvents(): void {
-    for (let event = this.#client.pollEvent(); event !== undefined; event = this.#client.pollEvent()) {
+  #drainEvents(): boolean {
+    let event = this.#client.pollEvent();
+    const hadEvents = event !== undefined;
+    for (; event !== undefined; event = this.#client.pollEvent()) {
       if (event.type === 'crypto')
         this.#client.handleCrypto(now(), event.id, this.#crypto.execute(event.request));
       else if (event.type === 'dial') this.#dial(event.dialId, event.candidate);
@@ -180,6 +182,7 @@ class TakeOver {
       else if (event.type === 'migrated') this.#legOver();
       else if (event.type === 'migrationFailed' || event.type === 'closed') this.#end(false);
     }
+    return hadEvents;
   }
 
   #dial(dialId: number, candidate: Candidate): void {

@@ -71,6 +71,7 @@ export class SnapshotCadence {
     this.#core.streams.trimLog(input);
     this.#exportWanted = undefined;
     this.#core.timers.cancel('unprotect');
+    this.#answered();
     this.pump();
   }
 
@@ -80,9 +81,19 @@ export class SnapshotCadence {
     this.#quietBelowBytes = 0;
     this.#core.protection.declined(options.hasExporter, options.tooLarge ?? false);
     this.#noteAnswer(); // ask again after as much again
+    // The point that waited for a newer one goes as it is.
+    if (this.#answered()) this.pump();
     if (this.#hasUncommitted)
       this.#core.timers.start('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
     this.checkBlocked();
+  }
+
+  /** Nothing is waited for any more: what is due by time shows with what moves. Answers whether a point has waited. */
+  #answered(): boolean {
+    if (!this.#isAnswerAwaited) return false;
+    this.#isAnswerAwaited = false;
+    this.#core.timers.cancel('snapshot');
+    return true;
   }
 
   #noteAnswer(): void {

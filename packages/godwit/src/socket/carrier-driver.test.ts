@@ -43,7 +43,7 @@ class WaitingCore implements Core {
 function attached(t: TestContext): { core: WaitingCore; driver: CarrierDriver; there: Carrier } {
   const core = new WaitingCore();
   const driver = new CarrierDriver(core, {
-    drainEvents: () => undefined,
+    drainEvents: () => false,
     carrierError: (_, error) => {
       throw error;
     },
@@ -134,7 +134,7 @@ for (const [how, expected] of [
       if (how === 'at once') driver.written(1);
     });
     const driver = new CarrierDriver(core, {
-      drainEvents: () => undefined,
+      drainEvents: () => false,
       carrierError: (_, error) => {
         throw error;
       },
@@ -150,3 +150,37 @@ for (const [how, expected] of [
     for (let turn = 0; turn < 3; turn += 1) await nextTurn();
     assert.deepEqual(order.slice(0, 3), expected);
   });
+
+/** Sends a last word behind its first, as soon as cryptography, which it asks as the first one leaves, has made it. */
+class PartingCore extends WaitingCore {
+  readonly left: string[] = [];
+  readonly unsent = ['first'];
+  isAsking = false;
+
+  override pollTransmit(): undefined {
+    const word = this.unsent.shift();
+    if (word === undefined) return undefined;
+    this.left.push(word);
+    this.isAsking = word === 'first';
+    return undefined;
+  }
+}
+
+test('what cryptography makes for a session as its bytes leave, follows them without anything else happening', async (t) => {
+  const core = new PartingCore();
+  const driver = new CarrierDriver(core, {
+    drainEvents: () => {
+      if (!core.isAsking) return false;
+      core.isAsking = false;
+      core.unsent.push('last');
+      return true;
+    },
+    carrierError: (_, error) => {
+      throw error;
+    },
+  });
+  t.after(() => driver.stop());
+  driver.schedule();
+  await nextTurn();
+  assert.deepEqual(core.left, ['first', 'last']);
+});

@@ -20,8 +20,8 @@ export interface Core {
 }
 
 export interface DriverHooks {
-  /** Handles every event that the core has ready. */
-  drainEvents(): void;
+  /** Handles every event that the core has ready; answers whether there was any. */
+  drainEvents(): boolean;
   /** A peer broke the framing: the core decides what it is told; the carrier is hung up by an event or here. */
   carrierError(carrierId: number, error: ProtocolError): void;
   /** Carriers came or went, or the deadline moved: what keeps the process alive may be another. */
@@ -292,8 +292,8 @@ export class CarrierDriver implements CarrierOwner {
   #finishFlush(): void {
     this.#scheduled = false;
     this.#transmit();
-    // What left may have made room, and whoever waited for it writes in the next flush.
-    this.#drain();
+    // What left may have made room, or the last word of a session due, whose MAC was made just now: that leaves in the next flush.
+    if (this.#drain()) this.schedule();
     this.deadline.set(this.#core.pollTimeout());
   }
 
@@ -310,15 +310,18 @@ export class CarrierDriver implements CarrierOwner {
       if (!attached.gone && attached.greeting !== undefined) attached.carrier.write(greeted(attached, []));
   }
 
-  #drain(): void {
-    if (this.#draining) return;
+  /** Answers whether there was anything to handle. */
+  #drain(): boolean {
+    if (this.#draining) return false;
     this.#draining = true;
+    let hadEvents = false;
     try {
-      do this.#hooks.drainEvents();
+      do hadEvents = this.#hooks.drainEvents() || hadEvents;
       while (this.#resumeDecoding());
     } finally {
       this.#draining = false;
     }
+    return hadEvents;
   }
 
   #decode(attached: Attached): void {
