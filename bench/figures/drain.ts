@@ -3,7 +3,7 @@ import type { Bench, Benchmark } from '../harness/bench.ts';
 import { compare, type Measurement } from '../harness/compare.ts';
 import type { LoadClientConfig } from '../programs/load-client.ts';
 import type { Drained, RequestServerConfig } from '../programs/request-server.ts';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../harness/free-ports.ts';
 import { awaitStandby } from './readiness.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 64 };

@@ -8,7 +8,7 @@ import { median, rounded } from '../harness/statistics.ts';
 import type { Implementation } from '../programs/implementation.ts';
 import type { LoadClientConfig } from '../programs/load-client.ts';
 import type { RequestServerConfig } from '../programs/request-server.ts';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../harness/free-ports.ts';
 
 const REQUEST = { requestBytes: 64, responseBytes: 64 };
 

@@ -3,7 +3,7 @@ import type { Bench } from '../harness/bench.ts';
 import type { Child, ChildOptions } from '../harness/child.ts';
 import type { Blackout } from '../programs/blackout-calls.ts';
 import type { Verdict } from '../programs/stamps.ts';
-import { freePorts } from './free-ports.ts';
+import { freePorts } from '../harness/free-ports.ts';
 import { awaitRest, awaitStandby } from './readiness.ts';
 
 /** How long a client is looked at around a move, and before one, in milliseconds. */

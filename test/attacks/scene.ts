@@ -1,7 +1,7 @@
 /** Where an attack takes place: servers of one cluster with an application, and everybody who talks to them. */
 import { once } from 'node:events';
 import type { Refusal, Server, ServerOptions, ServerSocket } from 'godwit';
-import { freePorts } from '../integration/free-ports.ts';
+import { freePorts } from '../../bench/harness/free-ports.ts';
 import type { Library } from './patched-library.ts';
 
 /** The keys of the cluster, in the order in which they came. */
@@ -22,6 +22,11 @@ export interface SceneServer extends Member {
   readonly restored: string[];
 }
 
+export interface SceneServerOptions extends ServerOptions {
+  /** States are made so long, in bytes: a short one travels in the head of its ticket. Default: as short as they are. */
+  readonly stateBytes?: number;
+}
+
 export class Scene implements AsyncDisposable {
   readonly library: Library;
   readonly isDefended: boolean;
@@ -40,25 +45,25 @@ export class Scene implements AsyncDisposable {
   /** Members to be: names, and ports that are free. */
   async members(...names: readonly string[]): Promise<Member[]> {
     const ports = await freePorts(names.length);
-    return names.map((name, index) => ({ name, host: '127.0.0.1', port: Number(ports[index]) }));
+    return names.map((name, index) => ({ name, host: '127.0.0.1', port: ports[index] as number }));
   }
 
   /** One cluster of servers with these names; `options` may depend on the name. */
   async cluster(
     names: readonly string[],
-    options: (name: string) => ServerOptions = () => ({}),
+    options: (name: string) => SceneServerOptions = () => ({}),
   ): Promise<SceneServer[]> {
     const members = await this.members(...names);
     return Promise.all(members.map((member) => this.listen(member, { members, ...options(member.name) })));
   }
 
   /** A server of an account: each message is an amount, the answer and the state are the balance. */
-  async listen(member: Member, options: ServerOptions): Promise<SceneServer> {
+  async listen(member: Member, { stateBytes, ...options }: SceneServerOptions): Promise<SceneServer> {
     const restored: string[] = [];
     const refusals: Refusal[] = [];
     const server = this.library.createServer(
       { keys: CLUSTER_KEY, name: member.name, delivery: 'commit', ...options },
-      (socket) => serveAccount(socket, restored),
+      (socket) => serveAccount(socket, restored, stateBytes ?? 0),
     );
     server.on('refused', (refusal) => refusals.push(refusal));
     server.listen(member.port, member.host);
@@ -72,14 +77,14 @@ export class Scene implements AsyncDisposable {
   }
 }
 
-function serveAccount(socket: ServerSocket, restored: string[]): void {
-  const saved = socket.importState<string>((bytes) => Buffer.from(bytes).toString());
+function serveAccount(socket: ServerSocket, restored: string[], stateBytes: number): void {
+  const saved = socket.importState<string>((bytes) => Buffer.from(bytes).toString().trim());
   let balance = Number(saved ?? '0');
   if (saved !== undefined) restored.push(saved);
   socket.on('error', () => undefined);
   socket.on('data', (chunk: Buffer) => {
     balance += Number(chunk.toString());
     socket.write(`${balance};`);
-    socket.exportState(String(balance));
+    socket.exportState(String(balance).padEnd(stateBytes));
   });
 }

@@ -8,7 +8,13 @@ import type { Attack, Outcome } from './attack.ts';
 import { flipBit, toText } from './bytes.ts';
 import { bring } from './bring.ts';
 import { RawClient } from './raw-client.ts';
-import { CLUSTER_KEY, NEXT_CLUSTER_KEY, type Scene, type SceneServer } from './scene.ts';
+import {
+  CLUSTER_KEY,
+  NEXT_CLUSTER_KEY,
+  type Scene,
+  type SceneServer,
+  type SceneServerOptions,
+} from './scene.ts';
 
 /** Of a sealed head: key id, session id and ciphertext; and where in the plaintext the last byte of k is. */
 const KEY_ID_AT = 1;
@@ -18,13 +24,20 @@ const K_AT = 49;
 /** Of a sealed body. */
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+/** No head has room for that. */
+const LONG_STATE = { stateBytes: 512 };
+/** The state of `tampered`'s client, at the end of its head: a balance. */
+const SHORT_STATE_BYTES = 3;
+/** What stands at the end of a head: the expiry, and the state behind its length. */
+const END_BYTES = 8 + 2 + SHORT_STATE_BYTES;
 
 /** A ticket that its client has tampered with, at a server that knows nothing of the session. */
 async function tampered(
   scene: Scene,
   change: (newest: Ticket, before: Ticket, client: RawClient) => Partial<Ticket>,
+  options: SceneServerOptions = {},
 ): Promise<Outcome> {
-  const [a, b] = await scene.cluster(['a', 'b']);
+  const [a, b] = await scene.cluster(['a', 'b'], () => options);
   // States of one length, so that bodies can take each other's place.
   const client = await RawClient.open(scene, a as SceneServer, [100, 150]);
   const { secret, ticket } = client.knowledge;
@@ -55,11 +68,11 @@ const KEY_FOR_ALL = {
   search: 'createSecretKey(key.derive(sessionId, TICKET_INFO))',
   replace: 'createSecretKey(key.derive(sessionId.slice().fill(0), TICKET_INFO))',
 };
-/** What is missing at the end of a plaintext is made up: a time far ahead. */
+/** What is missing at the end of a plaintext is made up: a time far ahead, and no state. */
 const ENDS_MADE_UP = {
   file: SEALING,
   search: 'return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);',
-  replace: 'return Buffer.concat([plaintext, Uint8Array.of(0, 15, 255, 255, 255, 255, 255, 255)]);',
+  replace: 'return Buffer.concat([plaintext, Uint8Array.of(0, 15, 255, 255, 255, 255, 255, 255, 0, 0)]);',
 };
 
 export const ticketAttacks: readonly Attack[] = [
@@ -78,22 +91,32 @@ export const ticketAttacks: readonly Attack[] = [
     run: (scene) =>
       tampered(scene, ({ head }) => {
         const tagAt = head.byteLength - TAG_BYTES;
-        return { head: Buffer.concat([head.subarray(0, tagAt - 8), head.subarray(tagAt)]) };
+        return { head: Buffer.concat([head.subarray(0, tagAt - END_BYTES), head.subarray(tagAt)]) };
       }),
+  },
+  {
+    name: 'a bit of the state in a ticket head is flipped: the balance becomes another',
+    expected: 'REFUSE ERR_GODWIT_TICKET_INVALID',
+    defence: 'AES-256-GCM: the tag of the head (protocol.md §8.4)',
+    edits: [TAG_UNCHECKED],
+    run: (scene) =>
+      tampered(scene, ({ head }) => ({
+        head: flipBit(head, head.byteLength - TAG_BYTES - SHORT_STATE_BYTES, 2),
+      })),
   },
   {
     name: 'a bit of a ticket body is flipped: the balance becomes another',
     expected: 'REFUSE ERR_GODWIT_TICKET_INVALID',
     defence: 'the hash of the body in the head, and its tag (protocol.md §8.4)',
     edits: [TAG_UNCHECKED, HASH_UNCHECKED],
-    run: (scene) => tampered(scene, ({ body }) => ({ body: flipBit(body, IV_BYTES, 2) })),
+    run: (scene) => tampered(scene, ({ body }) => ({ body: flipBit(body, IV_BYTES, 2) }), LONG_STATE),
   },
   {
     name: 'the state of an older ticket comes with the head of a newer one',
     expected: 'REFUSE ERR_GODWIT_TICKET_INVALID',
     defence: 'the hash of the body in the head, and its associated data (protocol.md §8.4)',
     edits: [TAG_UNCHECKED, HASH_UNCHECKED],
-    run: (scene) => tampered(scene, (_newest, { body }) => ({ body })),
+    run: (scene) => tampered(scene, (_newest, { body }) => ({ body }), LONG_STATE),
   },
   {
     name: "a ticket carries another session's state",
@@ -101,7 +124,7 @@ export const ticketAttacks: readonly Attack[] = [
     defence: 'the hash of the body in the head, and a key of its own for each session (protocol.md §8.4)',
     edits: [TAG_UNCHECKED, HASH_UNCHECKED, KEY_FOR_ALL],
     run: async (scene) => {
-      const [a, b] = await scene.cluster(['a', 'b']);
+      const [a, b] = await scene.cluster(['a', 'b'], () => LONG_STATE);
       const poor = await RawClient.open(scene, a as SceneServer, [100]);
       const rich = await RawClient.open(scene, a as SceneServer, [999]);
       const { secret, ticket } = poor.knowledge;
@@ -275,6 +298,7 @@ export function forgedTicket(client: RawClient, key: string): { secret: Uint8Arr
     bodyHash: new Uint8Array(32),
     bodyBytes: 0,
     expiresAt: Date.now() + 60_000,
+    state: new Uint8Array(0),
   };
   const sealing = new TicketSealing({ ring: KeyRing.from(key), wallClock: () => Date.now() });
   const sealed = sealing.seal(head, toText('1000000'));

@@ -62,6 +62,7 @@ test('a byte that differs fails a proof, a seal and a body made of checksums', (
     bodyHash: new Uint8Array(32),
     bodyBytes: 0,
     expiresAt: 10,
+    state: new Uint8Array(0),
   };
   const state = Uint8Array.of(9, 8, 7);
   const sealed = crypto.execute({ op: 'seal', head: plain, body: state }) as {

@@ -143,4 +143,5 @@ const HEAD = {
   bodyHash: new Uint8Array(32),
   bodyBytes: 0,
   expiresAt: 1000,
+  state: new Uint8Array(0),
 };

@@ -126,6 +126,7 @@ class Bench {
       bodyHash: new Uint8Array(32),
       bodyBytes: 0,
       expiresAt: this.#now + LIFETIME_MS,
+      state: new Uint8Array(0),
     };
     const state = directives.rest();
     const { head, body } = this.#sealing.seal(plain, state);
@@ -154,9 +155,10 @@ class Bench {
     hold('authentic', original !== undefined, () => 'a head opens that was never sealed');
     hold('authentic', this.#has(original.keyId), () => 'a head opens under a key that was retired');
     hold('authentic', this.#now < original.plain.expiresAt, () => 'a head opens that has expired');
-    const { bodyHash: _hash, bodyBytes, ...plain } = opened.head;
-    const { bodyHash: _unset, bodyBytes: _length, ...sealed } = original.plain;
-    hold('faithful', same(plain, sealed) && bodyBytes === original.body.byteLength, () => {
+    const { bodyHash: _hash, bodyBytes, state, ...plain } = opened.head;
+    const { bodyHash: _unset, bodyBytes: _length, state: _empty, ...sealed } = original.plain;
+    const isWhole = bodyBytes === original.body.byteLength && (bodyBytes > 0 || equal(state, original.state));
+    hold('faithful', same(plain, sealed) && isWhole, () => {
       return `${JSON.stringify(plain)} was sealed as ${JSON.stringify(sealed)}`;
     });
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TicketHead } from '../session/ticket.ts';
+import { roomForState, type TicketHead } from '../session/ticket.ts';
+import { MAX_TICKET_HEAD_BYTES } from '../wire/index.ts';
 import { KeyRing } from './key-ring.ts';
 import { TicketSealing } from './ticket-sealing.ts';
 
@@ -28,6 +29,7 @@ function headOf(number: number): TicketHead {
     bodyHash: new Uint8Array(32),
     bodyBytes: 0,
     expiresAt: 2000,
+    state: new Uint8Array(0),
   };
 }
 
@@ -48,3 +50,30 @@ test('tickets open, and are sealed again, whether or not their key is still reme
       assert.deepEqual(sealing.openBody(reopened.head, again.body), state);
     }
 });
+
+for (const [names, head] of [
+  ['short names', headOf(1)],
+  [
+    'the longest names',
+    { ...headOf(1), service: 's'.repeat(64), server: 'n'.repeat(64), host: 'h'.repeat(128) },
+  ],
+  ['names of another alphabet', { ...headOf(1), service: 'сеанс', server: '服务器', host: 'é' }],
+] as const)
+  test(`a state goes into its head while there is room, and behind it when there is none: ${names}`, () => {
+    const sealing = new TicketSealing({ ring: new KeyRing(new Uint8Array(32)), wallClock: () => 1000 });
+    let longestInHead = 0;
+    for (let length = 0; length <= MAX_TICKET_HEAD_BYTES; length += 1) {
+      const state = new Uint8Array(length).fill(length);
+      const sealed = sealing.seal(head, state);
+      assert.ok(sealed.head.byteLength <= MAX_TICKET_HEAD_BYTES, `${sealed.head.byteLength} bytes`);
+      if (sealed.body.byteLength === 0) longestInHead = length;
+      const opened = sealing.open(sealed.head);
+      assert.ok('head' in opened);
+      assert.deepEqual(sealing.openBody(opened.head, sealed.body), state);
+      // A body that does not belong to it.
+      assert.equal(sealing.openBody(opened.head, new Uint8Array(length + 29)), undefined);
+    }
+    const room = roomForState(head);
+    assert.equal(longestInHead, room);
+    assert.equal(room > 200, names !== 'the longest names');
+  });

@@ -13,6 +13,8 @@ import type { TicketHead } from './ticket.ts';
 /** How long a point waits for a newer one that the application was asked for, in milliseconds. */
 const ANSWER_MS = 1;
 
+const EMPTY = new Uint8Array(0);
+
 /** IV and tag of a sealed body (protocol.md §8.4). */
 const SEAL_OVERHEAD_BYTES = 28;
 
@@ -289,6 +291,7 @@ export class SnapshotCadence {
       bodyHash: new Uint8Array(32),
       bodyBytes: 0,
       expiresAt: Math.floor(config.wallClock() + config.timers.ticketLifetimeMs),
+      state: EMPTY,
     };
   }
 

@@ -1,4 +1,4 @@
-/** The plaintext of a ticket head (protocol.md §8.4): everything a server needs to take a session over, but its state. */
+/** The plaintext of a ticket head (protocol.md §8.4): everything a server needs to take a session over, but a long state. */
 import {
   MAX_TICKET_HEAD_BYTES,
   ProtocolError,
@@ -9,7 +9,7 @@ import {
   schema,
 } from '../wire/index.ts';
 
-const { fixed, flag, text, u16, u32, u48, u64, u8 } = schema;
+const { bytes, fixed, flag, sumOf, text, u16, u32, u48, u64, u8 } = schema;
 
 /** In wire order. Session id and key id travel in clear before it and are authenticated with it. */
 const fields = {
@@ -29,7 +29,14 @@ const fields = {
   bodyHash: fixed(32),
   bodyBytes: u32,
   expiresAt: u64,
+  state: bytes(MAX_TICKET_HEAD_BYTES),
 } as const;
+
+/** Kept free in a sealed head: version, key id, session id, nonce and tag take 53 bytes. */
+const SEAL_BYTES = 64;
+/** Of UTF-8, for each unit of a string's length. */
+const MAX_BYTES_PER_UNIT = 3;
+const MIN_BYTES = sumOf(fields, 'minBytes');
 
 export interface TicketHead {
   readonly sessionId: Uint8Array;
@@ -53,15 +60,23 @@ export interface TicketHead {
   readonly port: number;
   /** SHA-256 of the sealed body; zeros in a request to seal, where the provider fills it in. */
   readonly bodyHash: Uint8Array;
-  /** Length of the sealed body; 0 when the state is empty. */
+  /** Length of the sealed body; 0 when the state is empty, or in the head. */
   readonly bodyBytes: number;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
+  /** The state, where it is short: then there is no body. Empty in a request to seal, where the provider fills it in. */
+  readonly state: Uint8Array;
+}
+
+/** So long may a state be that goes into this head, in bytes. Names may take more room than they need, but not less. */
+export function roomForState({ service, server, host }: TicketHead): number {
+  const names = MAX_BYTES_PER_UNIT * (service.length + server.length + host.length);
+  return Math.max(0, MAX_TICKET_HEAD_BYTES - SEAL_BYTES - MIN_BYTES - names);
 }
 
 export function encodeTicketHead(head: TicketHead): Uint8Array {
   const encoded = encodeStruct(fields, head);
-  if (encoded.byteLength > MAX_TICKET_HEAD_BYTES - 64) throw new RangeError('ticket head too long');
+  if (encoded.byteLength > MAX_TICKET_HEAD_BYTES - SEAL_BYTES) throw new RangeError('ticket head too long');
   return encoded;
 }
 
