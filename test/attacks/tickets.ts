@@ -289,6 +289,7 @@ export function forgedTicket(client: RawClient, key: string): { secret: Uint8Arr
     output,
     inputFinished: false,
     outputFinished: false,
+    terminal: false,
     delivery: 1,
     schema: 0,
     service: '',

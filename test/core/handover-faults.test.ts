@@ -143,6 +143,37 @@ for (const { name: mode, delivery } of MODES) {
   });
 }
 
+for (const { name: mode, delivery } of MODES) {
+  test(`a session that its application let go of starts no other one, however often it moves on (${mode})`, () => {
+    // Found by the exhaustive run: the ticket of what was handed over began an application with no state, in mid-input.
+    const length = 1000;
+    const scenario = new Scenario({ delivery, length, app: transformApp({ exports: length }) });
+    const { world, client } = scenario;
+    scenario.untilReceived(length);
+    const { origin } = scenario;
+    const session = origin.node.session(client.session.id);
+    assert.ok(session);
+    world.until(() => client.session.streams.tickets.held?.output === length);
+    const before = client.session.streams.tickets.held?.k ?? Infinity;
+    client.write(pattern(100, 1));
+    // The end of its output is lost with the carrier.
+    for (const pipe of client.pipesTo(origin.address.name)) pipe.breakAt(0, false);
+    origin.inside(() => session.destroy(origin.now));
+    scenario.untilMigrated(1);
+    assert.equal(client.migrations[0]?.source, 'origin');
+    world.until(() => (client.session.streams.tickets.held?.k ?? 0) > before);
+    const remainder = scenario.origin;
+    assert.equal(remainder.apps.size, 0);
+    remainder.kill();
+    scenario.untilMigrated(2);
+    assert.equal(client.migrations[1]?.source, 'ticket');
+    assert.equal(scenario.origin.apps.size, 0);
+    scenario.finish();
+    assert.deepEqual(client.closed, { failure: undefined });
+    assert.equal(client.receivedBytes, length);
+  });
+}
+
 test('a session goes on elsewhere, or on another carrier, when its MIGRATE comes too late for a server', () => {
   // Found by the simulator, seed 330: the session ended with ERR_GODWIT_TIMEOUT.
   let delayMs = 0;

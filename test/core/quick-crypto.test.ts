@@ -53,6 +53,7 @@ test('a byte that differs fails a proof, a seal and a body made of checksums', (
     output: 6,
     inputFinished: false,
     outputFinished: false,
+    terminal: false,
     delivery: 0,
     schema: 1,
     service: 'test',

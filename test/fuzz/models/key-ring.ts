@@ -134,6 +134,7 @@ const HEAD = {
   output: 0,
   inputFinished: false,
   outputFinished: false,
+  terminal: false,
   delivery: 0,
   schema: 1,
   service: 'test',

@@ -187,7 +187,7 @@ export const receiveBuffer = modelTarget<Stream, ReceiveBuffer>({
     ),
     fc.constant(
       command('ACK', (model, real) => {
-        const { received, credit } = real.takeAck();
+        const { received, credit } = real.takeAck(0);
         hold(
           'as its model',
           received === model.received && credit === real.credit,

@@ -117,6 +117,7 @@ class Bench {
       output: directives.u16(),
       inputFinished: false,
       outputFinished: false,
+      terminal: false,
       delivery: 0,
       schema: 1,
       service: 'test',

@@ -20,6 +20,7 @@ function headOf(number: number): TicketHead {
     output: 0,
     inputFinished: false,
     outputFinished: false,
+    terminal: false,
     delivery: 1,
     schema: 0,
     service: '',

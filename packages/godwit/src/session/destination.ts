@@ -379,7 +379,8 @@ export class Destination {
       displaceRival(this.#host.findSession(attach.id), head); // an OPEN that was under way may have come in meanwhile
       if (!this.#isCurrent(attach)) return;
       this.#host.checkPlace(carrierId, 0); // OPENs that were under way may have taken the rest
-      const terminal = point.inputFinished && point.outputFinished ? true : (transfer?.terminal ?? false);
+      const isOver = point.inputFinished && point.outputFinished;
+      const terminal = isOver || (transfer ?? head).terminal;
       const session = new ServerSession(this.#host.sessionHost, {
         sessionId: attach.sessionId,
         secret: head.secret,

@@ -67,7 +67,7 @@ export function checkTicketRestores(
   const refuse = (code: WireCode, message: string): never => {
     throw new ProtocolError(code, message, code !== WireCode.Protocol);
   };
-  if (!canRestore(config, head.schema))
+  if (!head.terminal && !canRestore(config, head.schema))
     refuse(WireCode.SchemaMismatch, `this server can't read state of schema ${head.schema}`);
   if (comparePoints({ epoch: migrate.newestEpoch, k: migrate.newestK }, head) > 0)
     refuse(WireCode.StalePoint, 'the client knows a newer point than its ticket');

@@ -71,6 +71,8 @@ export class SessionCore {
   ackNow = false;
   drainWanted = false;
   applicationGone: boolean;
+  /** It came here when its application was gone already: its restart point is the end of all. */
+  readonly isRemainder: boolean;
   finConsumed: boolean;
   closeSent = false;
   pendingReset: { code: number; message: string } | undefined;
@@ -99,6 +101,7 @@ export class SessionCore {
     this.highestEpoch = init.epoch;
     this.k = init.point.k;
     this.applicationGone = init.terminal;
+    this.isRemainder = init.terminal;
     this.finConsumed = init.point.inputFinished;
     this.lastHeardAt = host.now;
     const { limits, timers, delivery } = host.config;

@@ -282,6 +282,7 @@ export class SnapshotCadence {
       output: point.output,
       inputFinished: point.inputFinished,
       outputFinished: point.outputFinished,
+      terminal: this.#core.isRemainder,
       delivery: config.delivery,
       schema: point.schema,
       service: this.#core.service,

@@ -20,6 +20,7 @@ const fields = {
   output: u64,
   inputFinished: flag,
   outputFinished: flag,
+  terminal: flag,
   delivery: u8,
   schema: u32,
   service: text(64),
@@ -50,6 +51,8 @@ export interface TicketHead {
   readonly output: number;
   readonly inputFinished: boolean;
   readonly outputFinished: boolean;
+  /** The application has let go of the session: whoever restores it delivers what is left, and starts no other. */
+  readonly terminal: boolean;
   readonly delivery: number;
   /** The application's schema version of the state. */
   readonly schema: number;
