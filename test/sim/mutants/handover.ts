@@ -70,6 +70,14 @@ export const HANDOVER_MUTANTS: readonly Mutant[] = [
       if (terminal) return;`,
   ),
   mutant(
+    'ticket-of-a-session-let-go-of-starts-an-application',
+    ['I1'],
+    'an application begins without a state in mid-input, of a session that another one has ended',
+    'session/destination.ts',
+    '(transfer ?? head).terminal',
+    '(transfer?.terminal ?? false)',
+  ),
+  mutant(
     'abort-ignored',
     ['I5', 'leaks'],
     'an origin still hands a session over to a destination that has given it up',
