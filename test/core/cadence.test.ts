@@ -146,3 +146,27 @@ test('an application that makes output again slowly, but makes it, has all the t
   assert.ok(world.now - killedAt > 10_000, 'it took its time');
   scenario.assertExact(expected(writes));
 });
+
+for (const exports of [true, false])
+  test(`a session that has been quiet gives back what it allocated, and its application ${exports ? 'exports' : 'declines to'}`, () => {
+    const writes = 2_000;
+    const scenario = new Scenario({
+      app: ticking({ writes, pauseMs: () => 1, exports }),
+      length: 0,
+    });
+    const { world, client } = scenario;
+    scenario.untilReceived(writes * WRITE_BYTES);
+    const session = scenario.origin.node.session(client.session.id);
+    assert.ok(session);
+    const { streams } = session;
+    const shrink = streams.shrink.bind(streams);
+    let lastAt = 0;
+    streams.shrink = () => {
+      lastAt = world.now;
+      shrink();
+    };
+    const quietAt = world.now;
+    world.run(10_000);
+    assert.ok(lastAt > quietAt, `nothing was given back in ${world.now - quietAt} ms`);
+    scenario.finish();
+  });

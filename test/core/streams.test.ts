@@ -494,3 +494,80 @@ test("a client's reset carries its code", () => {
   scenario.world.run(20);
   assert.deepEqual(closings(scenario), ['ERR_GODWIT_DENIED']);
 });
+
+/** Writes all of its output before it reads any input; counts that. */
+function writesFirst(outputBytes: number, read: (bytes: number) => void): ServerAppFactory {
+  return (session, _restart, context) => {
+    let written = 0;
+    const write = (): void => {
+      while (written < outputBytes && session.wantsWrite) {
+        session.write(context.now(), pattern(16 * KIB, 3));
+        written += 16 * KIB;
+      }
+      if (written < outputBytes) return;
+      for (let chunk = session.read(); chunk !== undefined; chunk = session.read())
+        if (chunk === 'end') session.finConsumed(context.now());
+        else {
+          read(chunk.byteLength);
+          session.consumed(context.now(), chunk.byteLength);
+        }
+    };
+    write();
+    return {
+      handle: (event) => {
+        if (event.type === 'exportDue') session.exportDeclined(context.now(), { hasExporter: false });
+        else if (event.type === 'drain' || event.type === 'readable') write();
+      },
+    };
+  };
+}
+
+const BLOCKING = { receiveWindowBytes: 64 * KIB };
+
+test('a client that destroys its socket while both ends are blocked lets the server go on, and its input arrives', () => {
+  let read = 0;
+  const length = 512 * KIB;
+  const scenario = new Scenario({
+    app: writesFirst(1024 * KIB, (bytes) => (read += bytes)),
+    length,
+    server: { limits: { ...BLOCKING, outputTailBytes: 64 * KIB } },
+    client: { autoRead: false, limits: { ...BLOCKING, sendBufferBytes: 1024 * KIB } },
+  });
+  const { world, client } = scenario;
+  // Long enough for its PINGs to be rare.
+  world.run(60_000);
+  assert.equal(read, 0);
+  client.do((session, now) => session.destroy(now));
+  world.until(() => client.closed !== undefined);
+  world.run(100);
+  assert.equal(client.closed?.failure, undefined);
+  assert.equal(read, length);
+  assertNoLeaks(world, client);
+});
+
+test('a server that destroys its socket while both ends are blocked lets the client write on', () => {
+  const length = 512 * KIB;
+  const app: ServerAppFactory = (session, _restart, context) => ({
+    handle: (event) => {
+      if (event.type === 'exportDue') session.exportDeclined(context.now(), { hasExporter: false });
+      if (event.type !== 'readable' || session.produced > 0) return;
+      session.write(context.now(), pattern(256 * KIB, 3));
+      context.after(60_000, () => session.destroy(context.now()));
+    },
+  });
+  const scenario = new Scenario({
+    app,
+    length,
+    server: { limits: BLOCKING },
+    client: { autoRead: false, limits: { ...BLOCKING, sendBufferBytes: 64 * KIB } },
+  });
+  const { world, client } = scenario;
+  world.run(59_000);
+  const before = client.session.streams.send.sent;
+  assert.ok(before < length, `${before} bytes sent`);
+  world.run(1_500);
+  assert.ok(
+    client.session.streams.send.sent > before + 64 * KIB,
+    `${client.session.streams.send.sent} bytes sent`,
+  );
+});

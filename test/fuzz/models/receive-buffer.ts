@@ -187,7 +187,7 @@ export const receiveBuffer = modelTarget<Stream, ReceiveBuffer>({
     ),
     fc.constant(
       command('ACK', (model, real) => {
-        const { received, credit } = real.takeAck(0);
+        const { received, credit } = real.takeAck();
         hold(
           'as its model',
           received === model.received && credit === real.credit,

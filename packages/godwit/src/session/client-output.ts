@@ -41,10 +41,8 @@ export class ClientOutput {
   #transmitStreams(now: number, carrierId: number, parts: Uint8Array[]): void {
     const { send, receive } = this.#core.streams;
     if (this.#core.pendingReset) return;
-    const goesAlong = this.#core.owesAck || receive.isAckWorthwhile(now);
-    const isAckWanted = this.#core.ackNow || (goesAlong && (parts.length > 0 || send.canTransmit));
-    if (this.#core.isAckPending && isAckWanted) {
-      parts.push(encodeAck(receive.takeAck(now)));
+    if (this.#core.isAckPending && (this.#core.ackNow || parts.length > 0 || send.canTransmit)) {
+      parts.push(encodeAck(receive.takeAck()));
       this.#core.ackNow = false;
       this.#core.owesAck = false;
       this.#core.timers.cancel('ack');

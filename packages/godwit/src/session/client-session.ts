@@ -138,9 +138,14 @@ export class ClientSession {
   consumed(now: number, bytes: number): void {
     if (this.#core.destroyed || this.#core.state === 'closed') return;
     this.#core.streams.receive.consume(bytes);
-    if (this.#core.streams.receive.ackDue) this.#core.ackNow = true;
-    else if (this.#core.streams.receive.ackPending)
-      this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
+    this.#acknowledge(now);
+  }
+
+  /** The server may have waited for what was just granted. */
+  #acknowledge(now: number): void {
+    const { receive } = this.#core.streams;
+    if (receive.ackDue) this.#core.ackNow = true;
+    else if (receive.ackPending) this.#core.timers.start('ack', now + this.#core.config.timers.ackDelayMs);
   }
 
   /** The application is gone: what it wrote still goes out, then the session ends. */
@@ -150,6 +155,7 @@ export class ClientSession {
     this.#core.endedInOrder = this.#core.streams.send.finished;
     this.#core.streams.send.finish();
     this.#core.streams.discard();
+    this.#acknowledge(now);
     if (this.#core.state === 'opening' && !this.#core.opening?.used) {
       this.#core.close(undefined);
       return;

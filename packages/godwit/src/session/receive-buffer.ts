@@ -8,9 +8,6 @@ import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
 const MAX_ACK_INTERVAL_BYTES = 512 * 1024;
 
-/** An ACK goes along with what else is sent if the last one is so old, in ms: who talks fast need not say so each time. */
-const ACK_PACE_MS = 10;
-
 /** So many chunks are held as they came, however small. Memory cost: as many of the carrier's chunks, of 128 KiB each. */
 const CHUNKS_AS_THEY_CAME = 4;
 /** Behind those, smaller chunks are gathered: a chunk of its own costs more than so many bytes. */
@@ -39,7 +36,6 @@ export class ReceiveBuffer {
   #granted: Offset;
   #announced: Offset;
   #announcedCredit: Offset = 0;
-  #announcedAt = -Infinity;
 
   constructor(start: Offset, windowBytes: number) {
     this.#windowBytes = windowBytes;
@@ -265,7 +261,6 @@ export class ReceiveBuffer {
     // What the last peer was told this one does not know.
     this.#announced = offset;
     this.#announcedCredit = 0;
-    this.#announcedAt = -Infinity;
   }
 
   /** True when an ACK must go now: enough bytes came, or the peer's credit has grown by a quarter of the window. */
@@ -281,14 +276,8 @@ export class ReceiveBuffer {
     return this.#received !== this.#announced || this.#granted !== this.#announcedCredit;
   }
 
-  /** True when a pending ACK is worth its bytes where others are sent anyhow. */
-  isAckWorthwhile(now: number): boolean {
-    return now - this.#announcedAt >= ACK_PACE_MS;
-  }
-
   /** The state as an ACK carries it; from now on it counts as announced. */
-  takeAck(now: number): { received: Offset; credit: Offset } {
-    this.#announcedAt = now;
+  takeAck(): { received: Offset; credit: Offset } {
     this.#announced = this.#received;
     this.#announcedCredit = this.#granted;
     return { received: this.#received, credit: this.#granted };

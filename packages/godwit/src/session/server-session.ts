@@ -223,10 +223,16 @@ export class ServerSession {
     const { receive } = this.streams;
     if (this.#core.state === 'ended' || this.#core.applicationGone) return;
     receive.consume(bytes);
+    this.#acknowledge();
+    this.#cadence.progress();
+  }
+
+  /** The client may have waited for what was just granted. */
+  #acknowledge(): void {
+    const { receive } = this.streams;
     if (receive.ackDue) this.#core.ackNow = true;
     else if (receive.ackPending)
       this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);
-    this.#cadence.progress();
   }
 
   /** The application saw the end of its input. */
@@ -266,6 +272,7 @@ export class ServerSession {
       this.#core.applicationGone = true;
       this.#core.finConsumed = true;
       this.streams.receive.discard();
+      this.#acknowledge();
       this.#core.timers.cancel('replay');
       this.#core.timers.set('linger', this.#core.now + this.#core.host.config.timers.lingerMs);
     });

@@ -44,7 +44,11 @@ export class SessionFrames {
     switch (frame.frame) {
       case 'data':
         if (this.#core.state === 'frozen') return; // the client sends it again to wherever it attaches
-        if (!this.#core.streams.acceptData(frame.bytes)) return;
+        if (!this.#core.streams.acceptData(frame.bytes)) {
+          if (receive.ackPending)
+            this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);
+          return;
+        }
         if (this.#core.applicationGone) receive.discard();
         if (receive.ackDue) this.#core.ackNow = true;
         else this.#core.timers.start('ack', this.#core.now + this.#core.host.config.timers.ackDelayMs);

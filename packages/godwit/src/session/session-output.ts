@@ -96,10 +96,8 @@ export class SessionOutput {
     }
     const { send, receive } = this.#core.streams;
     const canSend = send.canTransmit && this.mayEmit;
-    const { now } = this.#core;
-    const goesAlong = (parts.length > 0 || canSend) && receive.isAckWorthwhile(now);
-    if (receive.ackPending && (this.#core.ackNow || goesAlong)) {
-      parts.push(encodeAck(receive.takeAck(now)));
+    if (receive.ackPending && (this.#core.ackNow || parts.length > 0 || canSend)) {
+      parts.push(encodeAck(receive.takeAck()));
       this.#core.ackNow = false;
       this.#core.timers.cancel('ack');
     }

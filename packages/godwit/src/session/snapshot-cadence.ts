@@ -90,11 +90,14 @@ export class SnapshotCadence {
     this.checkBlocked();
   }
 
-  /** Nothing is waited for any more: what is due by time shows with what moves. Answers whether a point has waited. */
+  /**
+   * Nothing is waited for any more: what is due by time shows with what moves, and what is not needed is given back if nothing
+   * does. Answers whether a point has waited.
+   */
   #answered(): boolean {
     if (!this.#isAnswerAwaited) return false;
     this.#isAnswerAwaited = false;
-    this.#core.timers.cancel('snapshot');
+    this.#core.timers.set('snapshot', this.#core.now + this.#core.host.config.timers.snapshotIntervalMs);
     return true;
   }
 

@@ -293,8 +293,14 @@ export class CarrierDriver implements CarrierOwner {
     this.#scheduled = false;
     this.#transmit();
     // What left may have made room, or the last word of a session due, whose MAC was made just now: that leaves in the next flush.
-    if (this.#drain()) this.schedule();
-    this.deadline.set(this.#core.pollTimeout());
+    let hadEvents = true;
+    try {
+      hadEvents = this.#drain();
+    } finally {
+      // A listener that throws may be somebody else's.
+      if (hadEvents) this.schedule();
+      this.deadline.set(this.#core.pollTimeout());
+    }
   }
 
   #transmit(): void {
