@@ -5,7 +5,7 @@ import type { Load, LoadClientConfig } from '../programs/load-client.ts';
 import type { Rate } from '../programs/rate-meter.ts';
 import type { RequestServerConfig } from '../programs/request-server.ts';
 import { cpuMsOf } from './cpu.ts';
-import { unitWindow } from './windows.ts';
+import { requestWindow } from './windows.ts';
 
 const CONNECTIONS = 16;
 const REQUEST_BYTES = 64;
@@ -42,7 +42,7 @@ async function measure(
     },
   });
   await client.call('open', CONNECTIONS);
-  const load: Load = { ...unitWindow(bench.scale), inFlight: CONNECTIONS };
+  const load: Load = { ...requestWindow(bench.scale), inFlight: CONNECTIONS };
   const { count, seconds, total } = await client.call<Rate>('load', load);
   return { value: count / seconds, cpuUs: ((await cpuMsOf(server, client)) * 1000) / total };
 }

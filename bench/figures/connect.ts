@@ -5,7 +5,7 @@ import type { ConnectClientConfig } from '../programs/connect-client.ts';
 import type { Implementation, ServerChoices } from '../programs/implementation.ts';
 import type { Rate } from '../programs/rate-meter.ts';
 import { cpuMsOf } from './cpu.ts';
-import { unitWindow } from './windows.ts';
+import { connectionWindow } from './windows.ts';
 
 const REQUEST_BYTES = 64;
 
@@ -32,6 +32,6 @@ async function measure(bench: Bench, implementation: Implementation): Promise<Me
         }) satisfies ConnectClientConfig,
     },
   });
-  const { count, seconds, total } = await client.call<Rate>('measure', unitWindow(bench.scale));
+  const { count, seconds, total } = await client.call<Rate>('measure', connectionWindow(bench.scale));
   return { value: count / seconds, cpuUs: ((await cpuMsOf(server, client)) * 1000) / total };
 }

@@ -6,7 +6,7 @@ import type { HttpServerConfig } from '../programs/http-server.ts';
 import type { Implementation } from '../programs/implementation.ts';
 import type { Rate } from '../programs/rate-meter.ts';
 import { cpuMsOf } from './cpu.ts';
-import { unitWindow } from './windows.ts';
+import { requestWindow } from './windows.ts';
 
 const CONNECTIONS = 64;
 const BODY_BYTES = 1_024;
@@ -38,6 +38,6 @@ async function measure(bench: Bench, implementation: Implementation): Promise<Me
         }) satisfies HttpClientConfig,
     },
   });
-  const { count, seconds, total } = await client.call<Rate>('measure', unitWindow(bench.scale));
+  const { count, seconds, total } = await client.call<Rate>('measure', requestWindow(bench.scale));
   return { value: count / seconds, cpuUs: ((await cpuMsOf(server, client)) * 1000) / total };
 }

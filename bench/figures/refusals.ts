@@ -8,7 +8,7 @@ import type { Cost, RefusalVictimConfig } from '../programs/refusal-victim.ts';
 
 const ATTEMPTS: readonly Attempt[] = ['handshake', 'open', 'migrate', 'standby', 'trigger'];
 
-/** First as many are tried as are timed, and for at least so long: a server that has just started rehearses for a while. */
+/** First as many are tried as are timed, and of a server that has just started for at least so long: it rehearses for a while. */
 const WARM_UP_MS = 600;
 /** For memory: few enough to fit before any is collected. */
 const COUNTED_ATTEMPTS = 128;
@@ -87,7 +87,9 @@ async function costOf(
   const { victim, attacker } = await startBoth(bench, attempt, nodeOptions);
   const attack = (options: Omit<AttackOptions, 'attempt'>): Promise<null> =>
     attacker.call('attack', { attempt, ...options } satisfies AttackOptions);
-  await attack({ count: bench.scale.refusals, atLeastMs: Math.max(WARM_UP_MS, bench.scale.warmUpMs) });
+  const { refusals, warmUpMs } = bench.scale;
+  const rehearses = attempt !== 'handshake' && attempt !== 'trigger';
+  await attack({ count: refusals, atLeastMs: rehearses ? Math.max(WARM_UP_MS, warmUpMs) : warmUpMs });
   await victim.call('begin');
   await attack({ count });
   return victim.call<Cost>('end');

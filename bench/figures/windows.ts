@@ -7,9 +7,14 @@ export function streamWindow({ warmUpMs, measureMs, warmUpBytes }: Scale): Windo
   return { warmUpMs, measureMs, warmUpAmount: warmUpBytes };
 }
 
-/** Of connections or requests. */
-export function unitWindow({ warmUpMs, measureMs, warmUpUnits }: Scale): Window {
-  return { warmUpMs, measureMs, warmUpAmount: warmUpUnits };
+/** Of connections. */
+export function connectionWindow({ warmUpMs, measureMs, warmUpConnections }: Scale): Window {
+  return { warmUpMs, measureMs, warmUpAmount: warmUpConnections };
+}
+
+/** Of requests. */
+export function requestWindow({ warmUpMs, measureMs, warmUpRequests }: Scale): Window {
+  return { warmUpMs, measureMs, warmUpAmount: warmUpRequests };
 }
 
 /** So many round trips: as many as a server needs that rehearses while its first clients are there. */
