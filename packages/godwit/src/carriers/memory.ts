@@ -132,6 +132,9 @@ export class MemoryCarrier implements Carrier {
   setNoDelay(_noDelay: boolean): void {
     // Nothing is ever delayed.
   }
+  setBusyPoll(_busyPollMs: number): void {
+    // Nobody sleeps on memory.
+  }
   setKeepAlive(_keepAlive: KeepAlive): void {
     // Memory does not go away in silence.
   }

@@ -2,6 +2,7 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { unixPathOf } from './address.ts';
+import { busyPoll } from './busy-poll.ts';
 import { keepFreedMemory } from './freed-memory.ts';
 import { Lender } from './lender.ts';
 import { youngBuffers } from './young-buffers.ts';
@@ -55,6 +56,7 @@ export class SocketCarrier implements Carrier {
   #closed: CarrierClosed | undefined;
   #reported = false;
   readonly #lender: Lender | undefined;
+  #busyPollMs = 0;
 
   constructor(socket: net.Socket, { exporter, tls, lender }: SocketCarrierOptions = {}) {
     this.#socket = socket;
@@ -110,14 +112,21 @@ export class SocketCarrier implements Carrier {
   write(parts: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
     if (this.#closed !== undefined || parts.length === 0) return true;
+    let bytes = 0;
     if (parts.length === 1) {
-      socket.write(parts[0] as Uint8Array);
+      const part = parts[0] as Uint8Array;
+      bytes = part.byteLength;
+      socket.write(part);
     } else {
       // Corked writes leave in one writev when the cork is drawn.
       socket.cork();
-      for (const part of parts) socket.write(part);
+      for (const part of parts) {
+        bytes += part.byteLength;
+        socket.write(part);
+      }
       socket.uncork();
     }
+    busyPoll.wrote(bytes, this.#busyPollMs);
     return !socket.writableNeedDrain;
   }
 
@@ -159,6 +168,9 @@ export class SocketCarrier implements Carrier {
   setKeepAlive({ enable, initialDelayMs, intervalMs, count }: KeepAlive): void {
     this.#socket.setKeepAlive(enable, initialDelayMs, intervalMs, count);
   }
+  setBusyPoll(busyPollMs: number): void {
+    this.#busyPollMs = busyPollMs;
+  }
   get typeOfService(): number {
     // Node 22 does not know it.
     return (this.#socket as Partial<net.Socket>).getTypeOfService?.() ?? 0;
@@ -185,6 +197,7 @@ export class SocketCarrier implements Carrier {
       if (chunk.byteLength >= BULK_CHUNK_BYTES) keepFreedMemory();
       youngBuffers.took(chunk.byteLength);
     }
+    busyPoll.read();
     if (this.#closed === undefined) this.#handlers?.onData(chunk);
   }
 

@@ -24,7 +24,7 @@ import {
   type Ranges,
 } from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
-import { checkBlockList } from '../socket/net-habits.ts';
+import { checkBlockList, checkBusyPoll } from '../socket/net-habits.ts';
 import { checkAllNames, checkOptionNames, type OptionOrigin } from '../socket/option-names.ts';
 import { Delivery } from '../wire/index.ts';
 import { Authorization, type Authorize } from './authorization.ts';
@@ -111,6 +111,8 @@ export interface ServerOptions {
   readonly pauseOnConnect?: boolean | undefined;
   /** Bytes that a socket buffers in each direction. Default 65,536. */
   readonly highWaterMark?: number | undefined;
+  /** As of `connect`, in microseconds; 0: not at all. Default 100, or 0 on a machine with one processor. Range 0 … 1,000. */
+  readonly busyPollUs?: number | undefined;
   /** Of the carriers. Default true. */
   readonly noDelay?: boolean | undefined;
   /** Of the carriers. Default false. */
@@ -149,7 +151,7 @@ export interface ServerSettings {
   readonly pauseOnConnect: boolean;
   readonly socket: Pick<
     ServerOptions,
-    'allowHalfOpen' | 'highWaterMark' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay'
+    'allowHalfOpen' | 'highWaterMark' | 'noDelay' | 'keepAlive' | 'keepAliveInitialDelay' | 'busyPollUs'
   >;
   readonly blockList: BlockList | undefined;
   readonly transport: Transport;
@@ -184,6 +186,7 @@ const SERVER_OPTIONS: Readonly<Record<keyof ServerOptions, OptionOrigin>> = {
   timers: 'godwit',
   tls: 'godwit',
   transport: 'godwit',
+  busyPollUs: 'godwit',
   allowHalfOpen: 'net',
   pauseOnConnect: 'net',
   highWaterMark: 'net',
@@ -230,7 +233,7 @@ export function readServerOptions(given: ServerOptions): ServerSettings {
     const value = options.timers?.[name];
     if (value !== 0) checkTimers({ [name]: value }, { [name]: TIMEOUT_RANGE });
   }
-  checkNetOptions(options);
+  checkSocketsOptions(options);
   const { delivery = 'replay', service = '', name, schema = 0, limits = {}, timers = {} } = options;
   checkChoice('delivery', delivery, ['replay', 'commit']);
   checkName('service', service);
@@ -312,10 +315,12 @@ function checkChoice(option: string, given: unknown, choices: readonly string[])
   );
 }
 
-function checkNetOptions({ highWaterMark, keepAliveInitialDelay, blockList }: ServerOptions): void {
+function checkSocketsOptions(options: ServerOptions): void {
+  const { highWaterMark, keepAliveInitialDelay, busyPollUs, blockList } = options;
   if (keepAliveInitialDelay !== undefined)
     checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
   if (highWaterMark !== undefined) checkNumber(highWaterMark, 'options.highWaterMark');
+  checkBusyPoll(busyPollUs);
   checkBlockList(blockList);
 }
 

@@ -395,10 +395,11 @@ export class Server extends EventEmitter {
   }
 
   #createSocket(source: ServerSocketSource): ServerSocket {
-    const { allowHalfOpen, highWaterMark } = this.#settings.socket;
+    const { allowHalfOpen, highWaterMark, busyPollUs } = this.#settings.socket;
     const options = {
       ...(allowHalfOpen !== undefined && { allowHalfOpen }),
       ...(highWaterMark !== undefined && { highWaterMark }),
+      ...(busyPollUs !== undefined && { busyPollUs }),
     };
     const socket = new ServerSocket(options, source);
     socket.server = this;

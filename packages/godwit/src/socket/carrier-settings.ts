@@ -1,11 +1,16 @@
 /** What an application sets on its connection holds for the carrier under it, and for every later one. */
+import { BUSY_POLL_US } from '../carriers/busy-poll.ts';
 import type { Carrier, KeepAlive } from '../carriers/carrier.ts';
+import type { SocketOptions } from './connect-options.ts';
+import { keepAliveOf } from './net-habits.ts';
 
 /** Settings of carriers; what is missing stays as it is. */
 export interface CarrierOptions {
   readonly noDelay?: boolean;
   readonly keepAlive?: KeepAlive;
   readonly typeOfService?: number;
+  /** Of `Carrier.setBusyPoll`, in milliseconds. */
+  readonly busyPollMs?: number;
   /** Whether a carrier keeps the process alive. */
   readonly referenced?: boolean;
 }
@@ -39,9 +44,24 @@ export class CarrierSettings {
   }
 }
 
-function apply({ noDelay, keepAlive, typeOfService, referenced }: CarrierOptions, carrier: Carrier): void {
+/** What of a socket's options is the carriers'. */
+export function carrierOptionsOf(options: SocketOptions): CarrierOptions {
+  const { noDelay, keepAlive, keepAliveInitialDelay, typeOfService, busyPollUs = BUSY_POLL_US } = options;
+  return {
+    ...(noDelay !== undefined && { noDelay: Boolean(noDelay) }),
+    ...(keepAlive && { keepAlive: keepAliveOf(true, keepAliveInitialDelay) }),
+    ...(typeOfService !== undefined && { typeOfService }),
+    busyPollMs: busyPollUs / 1_000,
+  };
+}
+
+function apply(
+  { noDelay, keepAlive, typeOfService, busyPollMs, referenced }: CarrierOptions,
+  carrier: Carrier,
+): void {
   if (noDelay !== undefined) carrier.setNoDelay(noDelay);
   if (keepAlive !== undefined) carrier.setKeepAlive(keepAlive);
+  if (busyPollMs !== undefined) carrier.setBusyPoll(busyPollMs);
   if (referenced === true) carrier.ref();
   else if (referenced === false) carrier.unref();
   if (typeOfService !== undefined) carrier.typeOfService = typeOfService;

@@ -20,11 +20,16 @@ export function checkSocketOptions(options: SocketOptions | number): void {
       );
   }
   for (const name of ['fd', 'handle']) if (Reflect.get(options, name) != null) throw unsupported(name);
-  const { keepAliveInitialDelay, typeOfService, blockList } = options;
+  const { keepAliveInitialDelay, typeOfService, busyPollUs, blockList } = options;
   if (keepAliveInitialDelay !== undefined)
     checkNumber(keepAliveInitialDelay, 'options.keepAliveInitialDelay');
   if (typeOfService !== undefined) checkTypeOfService(typeOfService, 'options.typeOfService');
+  checkBusyPoll(busyPollUs);
   checkBlockList(blockList);
+}
+
+export function checkBusyPoll(busyPollUs: unknown): void {
+  if (busyPollUs !== undefined) checkInteger(busyPollUs, 'options.busyPollUs', 0, 1_000);
 }
 
 function unsupported(name: string): GodwitError {

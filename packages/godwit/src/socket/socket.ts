@@ -6,7 +6,7 @@ import type { DialStep } from '../carriers/carrier.ts';
 import { argumentError } from '../errors.ts';
 import type { Candidate, MigrationReport } from '../session/client-events.ts';
 import { AskedMoves } from './asked-moves.ts';
-import type { CarrierOptions } from './carrier-settings.ts';
+import { carrierOptionsOf, type CarrierOptions } from './carrier-settings.ts';
 import {
   readConnectArguments,
   type ConnectOptions,
@@ -67,7 +67,7 @@ export class Socket extends TlsShaped {
   /** Throws what net throws for options that can't be, and ERR_GODWIT_UNSUPPORTED for `fd` and `handle`. */
   constructor(options: SocketOptions = {}) {
     checkSocketOptions(options);
-    const { signal, noDelay, allowHalfOpen, typeOfService, onread, blockList, ...rest } = options;
+    const { signal, allowHalfOpen, onread, blockList, ...rest } = options;
     // 'close' is emitted here, with `hadError`. Strings become bytes at once, so that lengths are bytes everywhere.
     super({
       ...streamOptions(rest),
@@ -78,11 +78,7 @@ export class Socket extends TlsShaped {
     this.#userBuffer = UserBuffer.from(onread, this);
     this.#inbound = new Inbound(this, this.#userBuffer);
     this.#blockList = blockList;
-    this.#configure({
-      ...(noDelay !== undefined && { noDelay: Boolean(noDelay) }),
-      ...(options.keepAlive && { keepAlive: keepAliveOf(true, options.keepAliveInitialDelay) }),
-      ...(typeOfService !== undefined && { typeOfService }),
-    });
+    this.#configure(carrierOptionsOf(options));
     if (signal !== undefined) addAbortSignal(signal, this);
     super.on('end', Socket.#onEnd);
   }

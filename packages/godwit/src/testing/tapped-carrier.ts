@@ -152,6 +152,9 @@ export class TappedCarrier implements Carrier {
   setKeepAlive(keepAlive: KeepAlive): void {
     this.#carrier.setKeepAlive(keepAlive);
   }
+  setBusyPoll(busyPollMs: number): void {
+    this.#carrier.setBusyPoll(busyPollMs);
+  }
   get typeOfService(): number {
     return this.#carrier.typeOfService;
   }

@@ -1,0 +1,95 @@
+/**
+ * Busy polling: a process that has sent something small, and whose peers answer within microseconds, looks for the answer instead
+ * of going to sleep. To wake a process takes its peer some 20 µs in the kernel where the processor idles, on virtual machines more:
+ * longer than all that both ends do for a message (docs/performance.md). Where answers take longer, the process sleeps as every
+ * other does.
+ */
+import os from 'node:os';
+
+/** How long to look for an answer where nobody says otherwise, in microseconds. Where there is one processor, the peer may need it. */
+export const BUSY_POLL_US = os.availableParallelism() > 1 ? 100 : 0;
+/** Writes of so many bytes begin no wait: they are part of a bulk stream, whose ends do not take turns. */
+const LARGE_WRITE_BYTES = 16 * 1024;
+/** An answer for which the process slept was worth looking for if it came within so many times the time it would have looked. */
+const ASLEEP_FACTOR = 2;
+/** Looking begins at this score, … */
+const ENOUGH = 8;
+const MAX_SCORE = 16;
+/** … to which a wait that was worth it adds 1, and from which one that was not takes so many: four in five have to be worth it. */
+const MISS_COST = 4;
+
+/** What it needs of the event loop. */
+export interface TurningLoop {
+  /** Milliseconds, monotonic. */
+  now(): number;
+  /** Calls back in the next turn, for which the loop does not sleep. */
+  nextTurn(callback: () => void): void;
+}
+
+/** Whether to look for what comes next, and for how long; one of a process, since it is the process that sleeps. */
+export class BusyPoll {
+  readonly #loop: TurningLoop;
+  readonly #turn: () => void;
+  #score = 0;
+  /** When the last small write left behind which nothing came yet. */
+  #wroteAt: number | undefined;
+  /** For how long it was worth to look for its answer, in milliseconds. */
+  #worthMs = 0;
+  #until = 0;
+  #isTurning = false;
+
+  constructor(loop: TurningLoop) {
+    this.#loop = loop;
+    this.#turn = () => this.#look();
+  }
+
+  /** Whether the event loop turns without sleeping. */
+  get isLooking(): boolean {
+    return this.#isTurning;
+  }
+
+  /** So many bytes have been written, whose answer may be looked for so long, in milliseconds. */
+  wrote(bytes: number, budgetMs: number): void {
+    if (budgetMs === 0 || bytes >= LARGE_WRITE_BYTES) {
+      this.#wroteAt = undefined;
+      return;
+    }
+    const at = this.#loop.now();
+    this.#wroteAt = at;
+    if (this.#score < ENOUGH) {
+      this.#worthMs = budgetMs * ASLEEP_FACTOR;
+      return;
+    }
+    this.#worthMs = budgetMs;
+    this.#until = at + budgetMs;
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    this.#loop.nextTurn(this.#turn);
+  }
+
+  /** Something came. */
+  read(): void {
+    if (this.#wroteAt === undefined) return;
+    this.#judge(this.#loop.now() - this.#wroteAt <= this.#worthMs);
+  }
+
+  #look(): void {
+    if (this.#wroteAt !== undefined && this.#loop.now() < this.#until) {
+      this.#loop.nextTurn(this.#turn);
+      return;
+    }
+    this.#isTurning = false;
+    if (this.#wroteAt !== undefined) this.#judge(false);
+  }
+
+  #judge(isWorthIt: boolean): void {
+    this.#wroteAt = undefined;
+    this.#score = isWorthIt ? Math.min(this.#score + 1, MAX_SCORE) : Math.max(this.#score - MISS_COST, 0);
+  }
+}
+
+/** Of this process, or of this thread of it. */
+export const busyPoll = new BusyPoll({
+  now: () => performance.now(),
+  nextTurn: (callback) => void setImmediate(callback),
+});
