@@ -92,6 +92,25 @@ test('neither bulk streams nor an allowance of 0 begin to look', () => {
   assert.equal(accustomed(20, { budgetMs: 0 }).turns, 0);
 });
 
+test('a process to which several messages come at once does not look for them, but tries again later', () => {
+  const world = accustomed(20);
+  const crowd = (): void => {
+    for (let message = 0; message < 3; message += 1) {
+      world.poll.read();
+      world.poll.wrote(SMALL, BUDGET_MS);
+    }
+    world.turnUntil(world.nowMs + 0.001);
+  };
+  let turns = 0;
+  for (; world.poll.isLooking && turns < 100; turns += 1) crowd();
+  assert.equal(turns, 8, 'the turns that it takes to see it');
+  world.turns = 0;
+  for (let exchange = 0; exchange < 1_000; exchange += 1) crowd();
+  assert.ok(world.turns > 0 && world.turns <= 100, `looked in ${world.turns} of 1,000 turns`);
+  for (let exchange = 0; exchange < 300; exchange += 1) world.exchange(20);
+  assert.ok(world.exchange(20) > 0, 'one message at a time again');
+});
+
 test('carriers over sockets look only if they are told to, and the process sleeps when they are done', async () => {
   const server = net.createServer((socket) => socket.on('data', (chunk) => socket.write(chunk)));
   await once(server.listen(0, '127.0.0.1'), 'listening');

@@ -17,6 +17,13 @@ const ENOUGH = 8;
 const MAX_SCORE = 16;
 /** … to which a wait that was worth it adds 1, and from which one that was not takes so many: four in five have to be worth it. */
 const MISS_COST = 4;
+/**
+ * A process to which several messages come in a turn of its event loop is not asleep much, and looking would take from what it has to
+ * do. So many such turns, those to which one came taken off, …
+ */
+const MAX_CROWDED_TURNS = 8;
+/** … make it sleep as it would until so many waits were worth it. */
+const PAUSE = 256;
 
 /** What it needs of the event loop. */
 export interface TurningLoop {
@@ -37,6 +44,8 @@ export class BusyPoll {
   #worthMs = 0;
   #until = 0;
   #isTurning = false;
+  #readsInTurn = 0;
+  #crowdedTurns = 0;
 
   constructor(loop: TurningLoop) {
     this.#loop = loop;
@@ -64,17 +73,19 @@ export class BusyPoll {
     this.#until = at + budgetMs;
     if (this.#isTurning) return;
     this.#isTurning = true;
+    this.#readsInTurn = 0;
     this.#loop.nextTurn(this.#turn);
   }
 
   /** Something came. */
   read(): void {
+    this.#readsInTurn += 1;
     if (this.#wroteAt === undefined) return;
     this.#judge(this.#loop.now() - this.#wroteAt <= this.#worthMs);
   }
 
   #look(): void {
-    if (this.#wroteAt !== undefined && this.#loop.now() < this.#until) {
+    if (this.#wroteAt !== undefined && !this.#isCrowded() && this.#loop.now() < this.#until) {
       this.#loop.nextTurn(this.#turn);
       return;
     }
@@ -82,9 +93,22 @@ export class BusyPoll {
     if (this.#wroteAt !== undefined) this.#judge(false);
   }
 
+  /** Whether so much comes that there is no need to look for it. */
+  #isCrowded(): boolean {
+    const reads = this.#readsInTurn;
+    this.#readsInTurn = 0;
+    if (reads === 0) return false;
+    this.#crowdedTurns = reads > 1 ? this.#crowdedTurns + 1 : Math.max(this.#crowdedTurns - 1, 0);
+    if (this.#crowdedTurns < MAX_CROWDED_TURNS) return false;
+    this.#crowdedTurns = 0;
+    this.#score = ENOUGH - PAUSE;
+    return true;
+  }
+
   #judge(isWorthIt: boolean): void {
     this.#wroteAt = undefined;
-    this.#score = isWorthIt ? Math.min(this.#score + 1, MAX_SCORE) : Math.max(this.#score - MISS_COST, 0);
+    if (isWorthIt) this.#score = Math.min(this.#score + 1, MAX_SCORE);
+    else if (this.#score > 0) this.#score = Math.max(this.#score - MISS_COST, 0);
   }
 }
 
