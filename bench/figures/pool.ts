@@ -15,7 +15,7 @@ const WARM_UP_MOVES = 2;
 type Program = Pick<ChildOptions, 'program' | 'config'>;
 
 export interface PoolOptions {
-  /** For messages. */
+  /** For messages, and for the programs: `net` loads no Godwit. */
   readonly name: string;
   readonly servers: number;
   readonly server: (port: number, members: readonly string[]) => Program;
@@ -49,7 +49,11 @@ export class Pool {
     this.#members = ports.map((port) => `127.0.0.1:${port}`);
     const starting = Promise.all(ports.map((port) => this.#startServer(port)));
     const { program, config } = options.client(ports);
-    this.#client = bench.start(`client of ${options.name}`, { program, config: starting.then(() => config) });
+    this.#client = bench.start(`client of ${options.name}`, {
+      program,
+      config: starting.then(() => config),
+      arguments: [options.name],
+    });
   }
 
   static async start(bench: Bench, options: PoolOptions): Promise<Pool> {
@@ -75,7 +79,7 @@ export class Pool {
 
   /** Kills the server that serves, so many times; another one is brought up in its place each time. */
   crash(count: number): Promise<Moves> {
-    return this.#moves(count, async (client) => {
+    return this.#moves(count, async (client, isLast) => {
       await client.call('expectDeath');
       const port = await client.call<number>('port');
       const victim = this.#servers.get(port);
@@ -83,18 +87,19 @@ export class Pool {
       const gone = victim.kill();
       const blackout = await client.call<Blackout>('survive', WINDOW_MS);
       await gone;
-      await this.#startServer(port);
+      if (!isLast) await this.#startServer(port);
       return blackout;
     });
   }
 
-  async #moves(count: number, move: (client: Child) => Promise<Blackout>): Promise<Moves> {
+  async #moves(count: number, move: (client: Child, isLast: boolean) => Promise<Blackout>): Promise<Moves> {
     const client = await this.#client;
     const moves = { gapsMs: [] as number[], calmMs: [] as number[], phases: [] as Phases[] };
-    for (let done = 0; done < count + WARM_UP_MOVES; done += 1) {
+    const all = count + WARM_UP_MOVES;
+    for (let done = 0; done < all; done += 1) {
       await this.#awaitReadiness(client);
       const calm = await client.call<Blackout>('calm', WINDOW_MS);
-      const { gapMs, report } = await move(client);
+      const { gapMs, report } = await move(client, done === all - 1);
       if (done < WARM_UP_MOVES) continue;
       moves.calmMs.push(calm.gapMs);
       moves.gapsMs.push(gapMs);
@@ -111,7 +116,8 @@ export class Pool {
   }
 
   async #startServer(port: number): Promise<void> {
-    const started = this.#options.server(port, this.#members);
-    this.#servers.set(port, await this.#bench.start(`server ${port} of ${this.#options.name}`, started));
+    const { name, server } = this.#options;
+    const started = { ...server(port, this.#members), arguments: [name] };
+    this.#servers.set(port, await this.#bench.start(`server ${port} of ${name}`, started));
   }
 }

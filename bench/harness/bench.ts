@@ -116,16 +116,19 @@ export class Bench {
     this.log = options.log;
   }
 
-  /** Starts a server, and a client that is told the server's port. Both load at the same time. */
+  /**
+   * Starts a server, and a client that is told the server's port. Both load at the same time; what is called `net` loads no Godwit.
+   */
   async startBoth(
     implementation: string,
     { server, client }: Both,
   ): Promise<{ readonly server: Child; readonly client: Child }> {
-    const starting = this.start(`server of ${implementation}`, server);
+    const named = { arguments: [implementation] };
+    const starting = this.start(`server of ${implementation}`, { ...server, ...named });
     const config = starting.then(async (started) => client.config(await started.ready<number>()));
     const [serving, connecting] = await Promise.all([
       starting,
-      this.start(`client of ${implementation}`, { ...client, config }),
+      this.start(`client of ${implementation}`, { ...client, ...named, config }),
     ]);
     return { server: serving, client: connecting };
   }

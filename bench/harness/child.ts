@@ -29,6 +29,8 @@ export interface ChildOptions {
   readonly title: string;
   /** Sent as soon as it is there; the program is loaded meanwhile. */
   readonly config: object | Promise<object>;
+  /** What the program finds in `process.argv`. */
+  readonly arguments?: readonly string[];
   /** Options for node itself. */
   readonly nodeOptions?: readonly string[];
 }
@@ -51,7 +53,7 @@ export class Child {
     // What is meant for this process, such as a test runner's, is not meant for what is measured.
     delete environment.NODE_OPTIONS;
     delete environment.NODE_TEST_CONTEXT;
-    this.#process = fork(compiledPath(options.program), [], {
+    this.#process = fork(compiledPath(options.program), options.arguments ?? [], {
       cwd: ROOT,
       execArgv: [...(options.nodeOptions ?? [])],
       env: environment,

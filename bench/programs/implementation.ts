@@ -3,12 +3,14 @@ import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
-import * as godwit from 'godwit';
-import type { ServerSocket } from 'godwit';
+import type { Server, ServerSocket } from 'godwit';
 import { fail } from '../harness/program.ts';
 import { CERTIFICATE, KEY, TLS_SERVER_NAME } from './tls-files.ts';
 
 export type Implementation = 'godwit' | 'net';
+
+/** Undefined in the processes of plain net (`Bench.start`): a program that uses that does not load Godwit either. */
+const godwit = process.argv[2] === 'net' ? undefined : await import('godwit');
 
 /** The same on all servers of all benchmarks: it protects nothing but them. */
 const CLUSTER_KEY = 'ab'.repeat(32);
@@ -45,7 +47,7 @@ export interface Listening {
 }
 
 /** What Godwit's server has and net's has not. */
-export type GodwitServer = InstanceType<typeof godwit.Server>;
+export type GodwitServer = Server;
 
 /** Calls `onSocket` with each connection. Whatever leaves a session unprotected fails the run: such a figure would not count. */
 export async function listen(
@@ -79,7 +81,7 @@ function createGodwit(
       tls: { key: KEY, cert: CERTIFICATE, secureOptions: resumption ? 0 : constants.SSL_OP_NO_TICKET },
     }),
   };
-  const server = godwit.createServer(options, (socket) => {
+  const server = loaded().createServer(options, (socket) => {
     socket.on('unprotected', (reason) => failUnprotected('server', reason));
     onSocket(socket as unknown as net.Socket);
   });
@@ -99,7 +101,7 @@ export function dial({
     return overTls ? tls.connect({ port, host: '127.0.0.1', ...secure }) : net.connect(port, '127.0.0.1');
   }
   const servers = ports.map((port) => `127.0.0.1:${port}`);
-  const socket = godwit.connect({ servers, standby, ...(overTls && { tls: secure }) });
+  const socket = loaded().connect({ servers, standby, ...(overTls && { tls: secure }) });
   socket.on('unprotected', (reason) => failUnprotected('client', reason));
   return socket as unknown as net.Socket;
 }
@@ -121,7 +123,11 @@ export function protect(socket: net.Socket, state: () => Uint8Array | string): B
 
 /** The server's end of a Godwit session, for what only that has. */
 export function asServerSocket(socket: net.Socket): ServerSocket | undefined {
-  return socket instanceof godwit.ServerSocket ? socket : undefined;
+  return godwit !== undefined && socket instanceof godwit.ServerSocket ? socket : undefined;
+}
+
+function loaded(): NonNullable<typeof godwit> {
+  return godwit ?? fail('this process was started for plain net');
 }
 
 function failUnprotected(end: string, reason: string): never {
