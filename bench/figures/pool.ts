@@ -9,9 +9,6 @@ import { awaitRest, awaitStandby } from './readiness.ts';
 /** How long a client is looked at around a move, and before one, in milliseconds. */
 const WINDOW_MS = 50;
 
-/** Moves that do not count: what is compiled on the way is compiled now. */
-const WARM_UP_MOVES = 2;
-
 type Program = Pick<ChildOptions, 'program' | 'config'>;
 
 export interface PoolOptions {
@@ -95,12 +92,13 @@ export class Pool {
   async #moves(count: number, move: (client: Child, isLast: boolean) => Promise<Blackout>): Promise<Moves> {
     const client = await this.#client;
     const moves = { gapsMs: [] as number[], calmMs: [] as number[], phases: [] as Phases[] };
-    const all = count + WARM_UP_MOVES;
+    const { warmUpMoves } = this.#bench.scale;
+    const all = count + warmUpMoves;
     for (let done = 0; done < all; done += 1) {
       await this.#awaitReadiness(client);
       const calm = await client.call<Blackout>('calm', WINDOW_MS);
       const { gapMs, report } = await move(client, done === all - 1);
-      if (done < WARM_UP_MOVES) continue;
+      if (done < warmUpMoves) continue;
       moves.calmMs.push(calm.gapMs);
       moves.gapsMs.push(gapMs);
       if (report != null) moves.phases.push(report.phases);

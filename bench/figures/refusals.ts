@@ -1,7 +1,6 @@
 /** refusals: what it costs to refuse what proves nothing, against a TLS handshake. */
 import type { Bench, Benchmark, Figure } from '../harness/bench.ts';
 import { quotient } from '../harness/compare.ts';
-import { interleave } from '../harness/interleave.ts';
 import { median, rounded } from '../harness/statistics.ts';
 import type { AttackOptions, Attempt, RefusalAttackerConfig } from '../programs/refusal-attacker.ts';
 import type { Cost, RefusalVictimConfig } from '../programs/refusal-victim.ts';
@@ -19,76 +18,83 @@ const COUNTED_ATTEMPTS = 128;
  */
 const COUNTING_OPTIONS = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256'];
 
-/** Of one attempt, at whom it was tried on. */
-interface PerAttempt {
-  readonly cpuUs: number;
-  readonly allocatedBytes: number | undefined;
+/** Attempts that the same processes can be asked for, one after the other. */
+const TOGETHER: readonly (readonly Attempt[])[] = [
+  ['handshake'],
+  ['open', 'migrate', 'standby'],
+  ['trigger'],
+];
+
+interface Both {
+  readonly victim: Awaited<ReturnType<Bench['start']>>;
+  readonly attacker: Awaited<ReturnType<Bench['start']>>;
 }
+
+/** Of each attempt. */
+type Costs = Partial<Record<Attempt, Cost>>;
 
 export const refusals: Benchmark = {
   summary: 'processor time to refuse a bogus OPEN, MIGRATE, STANDBY or TRIGGER, over a TLS handshake, µs',
   run: async (bench) => {
-    const legs = ATTEMPTS.map((name) => ({
-      name,
-      run: async (round: number): Promise<PerAttempt> => {
-        const per = await bench.within(async () => ({
-          cpuUs: await cpuUsOf(bench, name),
-          // Hardly differs from one to the next.
-          allocatedBytes: round === 0 ? await allocatedBytesOf(bench, name) : undefined,
-        }));
-        const { cpuUs, allocatedBytes = NaN } = per;
-        bench.log(
-          `${round + 1}/${bench.scale.pairs} ${name} ${rounded(cpuUs)} µs` +
-            (round === 0 ? `, ${rounded(allocatedBytes)} bytes` : ''),
-        );
-        return per;
-      },
-    }));
-    const measured = await interleave(legs, bench.scale.pairs);
-    const timesOf = (name: Attempt): number[] => measured[name].map(({ cpuUs }) => cpuUs);
-    const bytesOf = (name: Attempt): number[] =>
-      measured[name].flatMap(({ allocatedBytes }) => (allocatedBytes === undefined ? [] : [allocatedBytes]));
+    const { pairs, refusals: count } = bench.scale;
+    const usOf = ({ cpuMs }: Cost): number => (cpuMs * 1000) / count;
+    const rounds: Costs[] = [];
+    for (let round = 0; round < pairs; round += 1) {
+      const costs = await tryAll(bench, count, []);
+      for (const [name, cost] of Object.entries(costs))
+        bench.log(`${round + 1}/${pairs} ${name} ${rounded(usOf(cost))} µs`);
+      rounds.push(costs);
+    }
+    const times = (name: Attempt): number[] =>
+      rounds.flatMap(({ [name]: cost }) => (cost === undefined ? [] : [usOf(cost)]));
+    // Hardly differs from one to the next. Null where memory was collected meanwhile.
+    const counted = await tryAll(bench, COUNTED_ATTEMPTS, COUNTING_OPTIONS);
+    const bytesOf = ({ allocatedBytes }: Cost): number | null =>
+      allocatedBytes === undefined ? null : rounded(allocatedBytes / COUNTED_ATTEMPTS);
     const bogus = ATTEMPTS.filter((name) => name !== 'handshake');
-    const dearest = bogus.reduce((one, other) =>
-      median(timesOf(one)) >= median(timesOf(other)) ? one : other,
-    );
+    const dearest = bogus.reduce((one, other) => (median(times(one)) >= median(times(other)) ? one : other));
     const figure: Figure = {
-      ...quotient(timesOf(dearest), timesOf('handshake')),
-      godwit: rounded(median(timesOf(dearest))),
-      net: rounded(median(timesOf('handshake'))),
+      ...quotient(times(dearest), times('handshake')),
+      godwit: rounded(median(times(dearest))),
+      net: rounded(median(times('handshake'))),
       unit: 'µs',
-      pairs: bench.scale.pairs,
+      pairs,
       dearest,
-      cpuUs: Object.fromEntries(ATTEMPTS.map((name) => [name, rounded(median(timesOf(name)))])),
-      allocatedBytes: Object.fromEntries(ATTEMPTS.map((name) => [name, rounded(median(bytesOf(name)))])),
+      cpuUs: Object.fromEntries(ATTEMPTS.map((name) => [name, rounded(median(times(name)))])),
+      allocatedBytes: Object.fromEntries(
+        Object.entries(counted).map(([name, cost]) => [name, bytesOf(cost)]),
+      ),
     };
     return figure;
   },
 };
 
-/** Processor time of an attempt. */
-async function cpuUsOf(bench: Bench, attempt: Attempt): Promise<number> {
-  const count = bench.scale.refusals;
-  return ((await costOf(bench, attempt, { count, nodeOptions: [] })).cpuMs * 1000) / count;
+/** Tries each attempt so many times. */
+async function tryAll(bench: Bench, count: number, nodeOptions: readonly string[]): Promise<Costs> {
+  const costs: Costs = {};
+  for (const attempts of TOGETHER) {
+    await bench.within(async () => {
+      const both = await startBoth(bench, attempts[0] as Attempt, nodeOptions);
+      for (const attempt of attempts) {
+        const rehearses = attempt === attempts[0] && attempts.length > 1;
+        costs[attempt] = await costOf(bench, { attempt, count, rehearses, ...both });
+      }
+    });
+  }
+  return costs;
 }
 
-/** Undefined where memory was collected meanwhile. */
-async function allocatedBytesOf(bench: Bench, attempt: Attempt): Promise<number | undefined> {
-  const count = COUNTED_ATTEMPTS;
-  const { allocatedBytes } = await costOf(bench, attempt, { count, nodeOptions: COUNTING_OPTIONS });
-  return allocatedBytes === undefined ? undefined : allocatedBytes / count;
+interface Trial extends Both {
+  readonly attempt: Attempt;
+  readonly count: number;
+  /** The victim may still do what it does as it starts. */
+  readonly rehearses: boolean;
 }
 
-async function costOf(
-  bench: Bench,
-  attempt: Attempt,
-  { count, nodeOptions }: { readonly count: number; readonly nodeOptions: readonly string[] },
-): Promise<Cost> {
-  const { victim, attacker } = await startBoth(bench, attempt, nodeOptions);
+async function costOf(bench: Bench, { attempt, count, rehearses, victim, attacker }: Trial): Promise<Cost> {
   const attack = (options: Omit<AttackOptions, 'attempt'>): Promise<null> =>
     attacker.call('attack', { attempt, ...options } satisfies AttackOptions);
   const { refusals, warmUpMs } = bench.scale;
-  const rehearses = attempt !== 'handshake' && attempt !== 'trigger';
   await attack({ count: refusals, atLeastMs: rehearses ? Math.max(WARM_UP_MS, warmUpMs) : warmUpMs });
   await victim.call('begin');
   await attack({ count });
@@ -96,14 +102,7 @@ async function costOf(
 }
 
 /** TRIGGERs come from servers to clients, everything else from clients to servers. */
-async function startBoth(
-  bench: Bench,
-  attempt: Attempt,
-  nodeOptions: readonly string[],
-): Promise<{
-  readonly victim: Awaited<ReturnType<Bench['start']>>;
-  readonly attacker: Awaited<ReturnType<Bench['start']>>;
-}> {
+async function startBoth(bench: Bench, attempt: Attempt, nodeOptions: readonly string[]): Promise<Both> {
   const victimProgram = { program: 'bench/programs/refusal-victim.ts', nodeOptions };
   const attackerProgram = { program: 'bench/programs/refusal-attacker.ts' };
   if (attempt === 'trigger') {

@@ -62,7 +62,10 @@ export async function measureStream(bench: Bench, choices: Stream): Promise<Meas
     },
   });
   const receiver = choices.direction === 'down' ? client : server;
-  const { count, seconds, total } = await receiver.call<Rate>('measure', streamWindow(bench.scale));
+  const { count, seconds, total } = await receiver.call<Rate>(
+    'measure',
+    streamWindow(bench.scale, choices.writeBytes),
+  );
   return {
     value: count / seconds / 1e9,
     cpuUs: ((await cpuMsOf(server, client)) * 1000) / (total / MEBIBYTE),

@@ -11,10 +11,6 @@ import { BULK_DOWN, measureStream } from './streams.ts';
 export const tls: Benchmark = {
   summary: 'bulkDown over TLS, over node:tls, GB/s',
   run: async (bench) => {
-    if (!(await hasTlsCarrier(bench)))
-      return {
-        skipped: 'Godwit has no TLS carrier yet: a server that was given a certificate does not speak TLS',
-      };
     const figure = await compare(bench, {
       unit: 'GB/s',
       ways: {
@@ -62,11 +58,4 @@ async function measureRound(bench: Bench, resumption: boolean): Promise<Moves> {
   if ((await pool.resumed()) !== resumption)
     throw new Error(`the handshake of the last move was ${resumption ? 'not ' : ''}a resumption`);
   return moves;
-}
-
-function hasTlsCarrier(bench: Bench): Promise<boolean> {
-  return bench.within(async () => {
-    const probe = await bench.start('probe for TLS', { program: 'bench/programs/tls-probe.ts', config: {} });
-    return probe.ready<boolean>();
-  });
 }

@@ -47,6 +47,8 @@ export interface Scale {
   readonly standbySessions: number;
   /** Rounds of what is not judged, but told beside what is. */
   readonly sideRounds: number;
+  /** Moves of a session in each round that do not count: what is compiled on the way is compiled then. */
+  readonly warmUpMoves: number;
   /** Planned migrations and kills, over all pairs. */
   readonly migrations: number;
   readonly kills: number;
@@ -66,6 +68,7 @@ export const FULL: Scale = {
   movingSessions: 2_000,
   standbySessions: 4_000,
   sideRounds: 2,
+  warmUpMoves: 2,
   migrations: 120,
   kills: 105,
   refusals: 1_000,
@@ -74,18 +77,19 @@ export const FULL: Scale = {
 /** As CI runs it: good for gross regressions only. */
 export const QUICK: Scale = {
   pairs: 3,
-  warmUpMs: 300,
-  measureMs: 300,
-  warmUpBytes: 2 ** 27,
+  warmUpMs: 150,
+  measureMs: 220,
+  warmUpBytes: 2 ** 29,
   warmUpConnections: 200,
   // A server that rehearses meanwhile is a fifth as fast.
   warmUpRequests: 3_000,
   sessions: 1_000,
-  movingSessions: 400,
+  movingSessions: 300,
   standbySessions: 1_000,
   sideRounds: 1,
-  migrations: 12,
-  kills: 6,
+  warmUpMoves: 1,
+  migrations: 9,
+  kills: 3,
   refusals: 200,
 };
 

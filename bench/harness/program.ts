@@ -17,8 +17,8 @@ export type Answer =
   | { readonly id: number; readonly error: string };
 
 /** How often memory is collected before it is measured, and the pause behind each, in milliseconds. */
-const COLLECTIONS = 3;
-const COLLECTION_PAUSE_MS = 60;
+const COLLECTIONS = 2;
+const COLLECTION_PAUSE_MS = 40;
 
 export interface Program {
   /** What the benchmark should know when the program is ready: the port it listens on, for instance. */

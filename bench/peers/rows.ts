@@ -174,7 +174,7 @@ async function measureRow(
   };
   const rate = onlyCrashes
     ? undefined
-    : await bench.within(() => ask<Rate>('stream', 'rate', streamWindow(bench.scale)));
+    : await bench.within(() => ask<Rate>('stream', 'rate', streamWindow(bench.scale, BULK_DOWN.writeBytes)));
   const pings = onlyCrashes ? undefined : await bench.within(() => ask<Pings>('echo', 'pings', bench.scale));
   return {
     throughput: rate === undefined ? NaN : rate.count / rate.seconds / 1e9,
