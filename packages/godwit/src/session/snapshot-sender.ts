@@ -6,6 +6,7 @@ import {
   Delivery,
   MAX_SNAPSHOT_CHUNK_BYTES,
   comparePoints,
+  concatBytes,
   encodeFrame,
   type Offset,
   type Point,
@@ -258,9 +259,7 @@ export class SnapshotSender {
   sealed(point: SnapshotPoint, head: Uint8Array, body: Uint8Array): void {
     if (this.#sealing !== point) return;
     this.#sealing = undefined;
-    const bytes = new Uint8Array(head.byteLength + body.byteLength);
-    bytes.set(head);
-    bytes.set(body, head.byteLength);
+    const bytes = body.byteLength === 0 ? head : concatBytes([head, body]);
     this.#lastBytes = bytes.byteLength;
     this.#transit = { point, bytes, headBytes: head.byteLength, offset: 0 };
   }

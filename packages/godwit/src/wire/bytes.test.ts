@@ -57,6 +57,34 @@ describe('a writer and a reader', () => {
   }
 });
 
+describe('writers that share memory', () => {
+  test('do not touch what another has written, in whatever order they begin, grow and finish', () => {
+    const step = fc.record({
+      writer: fc.nat({ max: 5 }),
+      capacity: fc.constantFrom(1, 64, 65, 100, 700, 1_024, 1_025, 5_000),
+      bytes: fc.uint8Array({ maxLength: 300 }),
+      finishes: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const writers = new Map<number, { readonly writer: ByteWriter; readonly expected: number[] }>();
+        const finished: { readonly written: Uint8Array; readonly expected: readonly number[] }[] = [];
+        for (const { writer: name, capacity, bytes, finishes } of steps) {
+          const current = writers.get(name) ?? { writer: new ByteWriter(capacity), expected: [] };
+          writers.set(name, current);
+          current.writer.bytes(bytes);
+          current.expected.push(...bytes);
+          assert.equal(current.writer.length, current.expected.length);
+          if (!finishes) continue;
+          writers.delete(name);
+          finished.push({ written: current.writer.finish(), expected: current.expected });
+        }
+        for (const { written, expected } of finished) assert.deepEqual([...written], expected);
+      }),
+    );
+  });
+});
+
 describe('a reader', () => {
   test('refuses a 64-bit number above 2^53 − 1, and takes that one', () => {
     assert.equal(new ByteReader(fromHex('001fffffffffffff')).u64(), Number.MAX_SAFE_INTEGER);

@@ -71,16 +71,44 @@ export class ByteReader {
   }
 }
 
+/**
+ * Memory that writers share, in bytes: V8 keeps arrays of more than 64 bytes outside of its heap, where to allocate one takes ten
+ * times as long as to take a piece of another. Memory cost: as much as long as one of its pieces is kept, which frames are not for long.
+ */
+const POOL_BYTES = 4 * 1024;
+const SMALL_ARRAY_BYTES = 64;
+/** What is longer gets memory of its own. */
+const MAX_PIECE_BYTES = POOL_BYTES / 4;
+
+let pool = new Uint8Array(POOL_BYTES);
+let poolAt = 0;
+
 /** Appends fields to a growing buffer. Throws `RangeError` on a value outside its field: that is our own bug. */
 export class ByteWriter {
   #bytes: Uint8Array;
+  /** Where in `#bytes` it began, has got to, and must not go on. */
+  #start = 0;
   #at = 0;
+  #end: number;
   /** `capacity`, in bytes, spares growth and a copy where the length is known. */
   constructor(capacity = 128) {
-    this.#bytes = new Uint8Array(capacity);
+    this.#end = capacity;
+    if (capacity <= SMALL_ARRAY_BYTES || capacity > MAX_PIECE_BYTES) {
+      this.#bytes = new Uint8Array(capacity);
+      return;
+    }
+    if (poolAt + capacity > POOL_BYTES) {
+      pool = new Uint8Array(POOL_BYTES);
+      poolAt = 0;
+    }
+    this.#bytes = pool;
+    this.#start = poolAt;
+    this.#at = poolAt;
+    poolAt += capacity;
+    this.#end = poolAt;
   }
   get length(): number {
-    return this.#at;
+    return this.#at - this.#start;
   }
   u8(value: number): void {
     check(value, 0xff);
@@ -119,7 +147,11 @@ export class ByteWriter {
   }
   /** All that was written; the writer must not be used afterwards. */
   finish(): Uint8Array {
-    return this.#at === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#at);
+    const { length } = this;
+    if (length === this.#bytes.byteLength) return this.#bytes;
+    // What was not needed of the pool is for the next one.
+    if (this.#bytes === pool && this.#end === poolAt) poolAt = this.#at;
+    return new Uint8Array(this.#bytes.buffer, this.#start, length);
   }
   #put16(at: number, value: number): void {
     this.#bytes[at] = value >>> 8;
@@ -127,14 +159,19 @@ export class ByteWriter {
   }
   /** Makes room for `length` bytes and answers where they go. It may replace the buffer, so it is called before that is named. */
   #room(length: number): number {
+    if (this.#at + length > this.#end) this.#grow(length);
     const at = this.#at;
-    if (at + length > this.#bytes.byteLength) {
-      const grown = new Uint8Array(Math.max(this.#bytes.byteLength * 2, at + length));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
     this.#at += length;
     return at;
+  }
+  #grow(length: number): void {
+    const written = this.#bytes.subarray(this.#start, this.#at);
+    const grown = new Uint8Array(Math.max((this.#end - this.#start) * 2, written.byteLength + length));
+    grown.set(written);
+    this.#bytes = grown;
+    this.#start = 0;
+    this.#at = written.byteLength;
+    this.#end = grown.byteLength;
   }
 }
 
