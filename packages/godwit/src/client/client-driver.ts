@@ -15,7 +15,7 @@ import {
   type ClientEvent,
   type ClientTimers,
 } from '../session/index.ts';
-import { CarrierDriver } from '../socket/carrier-driver.ts';
+import { CarrierDriver, type DriverHooks } from '../socket/carrier-driver.ts';
 import { CarrierSettings, type CarrierOptions } from '../socket/carrier-settings.ts';
 import { readServer, type SessionRequest } from '../socket/connect-options.ts';
 import { addressesOf, type PortListener, type SessionPort } from '../socket/port.ts';
@@ -42,7 +42,7 @@ const REHEARSAL_DELAY_MS = 50;
 const STANDBYS_DEFAULT = 2;
 const STANDBYS_MAX = 8;
 
-export class ClientDriver implements SessionPort, HubMember {
+export class ClientDriver implements SessionPort, HubMember, DriverHooks {
   readonly sessionId: string;
   readonly service: string;
   readonly #session: ClientSession;
@@ -50,7 +50,8 @@ export class ClientDriver implements SessionPort, HubMember {
   readonly #listener: PortListener;
   readonly #transport: Transport;
   readonly #dialOptions: DialOptions;
-  readonly #dials = new Map<number, Dial>();
+  /** None as a rule, and then no map. */
+  #dials: Map<number, Dial> | undefined;
   #dialing: StandbyDialing | undefined;
   readonly #hub: StandbyHub | undefined;
   readonly #maxStandbys: number;
@@ -90,18 +91,8 @@ export class ClientDriver implements SessionPort, HubMember {
       },
       now(),
     );
-    this.#driver = new CarrierDriver(this.#session, {
-      drainEvents: () => {
-        let event = this.#session.pollEvent();
-        const hadEvents = event !== undefined;
-        for (; event !== undefined; event = this.#session.pollEvent()) this.#handleEvent(event);
-        return hadEvents;
-      },
-      carrierError: (carrierId, error: ProtocolError) =>
-        this.#session.handleCarrierError(now(), carrierId, error),
-      carriersChanged: () => this.#updateReferences(),
-    });
-    this.#updateReferences();
+    this.#driver = new CarrierDriver(this.#session, this);
+    this.carriersChanged();
     this.#driver.schedule();
   }
 
@@ -162,7 +153,7 @@ export class ClientDriver implements SessionPort, HubMember {
   }
   configure(options: CarrierOptions): void {
     this.#settings.change(options, this.#driver.carriers);
-    this.#updateReferences();
+    this.carriersChanged();
   }
   get typeOfService(): number {
     return this.#firstCarrier?.typeOfService ?? this.#settings.typeOfService;
@@ -193,6 +184,24 @@ export class ClientDriver implements SessionPort, HubMember {
     this.#driver.settle();
   }
 
+  // --- DriverHooks ----------------------------------------------------------------------------------------------
+
+  drainEvents(): boolean {
+    let event = this.#session.pollEvent();
+    const hadEvents = event !== undefined;
+    for (; event !== undefined; event = this.#session.pollEvent()) this.#handleEvent(event);
+    return hadEvents;
+  }
+
+  carrierError(carrierId: number, error: ProtocolError): void {
+    this.#session.handleCarrierError(now(), carrierId, error);
+  }
+
+  /** A carrier keeps the process alive by itself; without one, waiting for the next one does. */
+  carriersChanged(): void {
+    this.#driver.deadline.setReferenced(this.#settings.isReferenced && this.#driver.carrierCount === 0);
+  }
+
   // --- Events ---------------------------------------------------------------------------------------------------
 
   #handleEvent(event: ClientEvent): void {
@@ -204,8 +213,8 @@ export class ClientDriver implements SessionPort, HubMember {
         this.#dial(event.dialId, event.candidate);
         return;
       case 'cancelDial':
-        this.#dials.get(event.dialId)?.cancel();
-        this.#dials.delete(event.dialId);
+        this.#dials?.get(event.dialId)?.cancel();
+        this.#dialDone(event.dialId);
         return;
       case 'hangUp':
         this.#driver.hangUp(event.carrierId, event.last);
@@ -261,7 +270,7 @@ export class ClientDriver implements SessionPort, HubMember {
       return;
     }
     const dial = this.#transport.dial(candidate, this.#optionsOfDial, (error, carrier) => {
-      this.#dials.delete(dialId);
+      this.#dialDone(dialId);
       if (carrier === undefined) {
         this.#session.handleDialFailed(
           now(),
@@ -282,7 +291,12 @@ export class ClientDriver implements SessionPort, HubMember {
       }
       this.#driver.settle();
     });
-    this.#dials.set(dialId, dial);
+    (this.#dials ??= new Map()).set(dialId, dial);
+  }
+
+  #dialDone(dialId: number): void {
+    this.#dials?.delete(dialId);
+    if (this.#dials?.size === 0) this.#dials = undefined;
   }
 
   /** Until the session is connected the application hears of each step, as with net. */
@@ -294,11 +308,6 @@ export class ClientDriver implements SessionPort, HubMember {
   get #firstCarrier(): Carrier | undefined {
     const [carrier] = this.#driver.carriers;
     return carrier;
-  }
-
-  /** A carrier keeps the process alive by itself; without one, waiting for the next one does. */
-  #updateReferences(): void {
-    this.#driver.deadline.setReferenced(this.#settings.isReferenced && this.#driver.carrierCount === 0);
   }
 
   /** Its server has proved that it holds the session's secret, so larger frames are welcome. */
@@ -339,8 +348,8 @@ export class ClientDriver implements SessionPort, HubMember {
   #closed(failure: { code: string; message: string } | undefined): void {
     this.#over = true;
     this.#hub?.leave(this);
-    for (const dial of this.#dials.values()) dial.cancel();
-    this.#dials.clear();
+    for (const dial of this.#dials?.values() ?? []) dial.cancel();
+    this.#dials = undefined;
     this.#driver.deadline.set(undefined);
     const error = failure && errorFromFailure(failure, this.#connected ? 'read' : 'connect');
     this.#listener.closed(error);

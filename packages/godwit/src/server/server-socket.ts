@@ -4,6 +4,7 @@ import { random } from '../crypto/index.ts';
 import { GodwitError } from '../errors.ts';
 import type { RestartPoint, ServerSession } from '../session/index.ts';
 import type { SocketOptions } from '../socket/connect-options.ts';
+import type { Outbound } from '../socket/outbound.ts';
 import type { Addresses, PortListener, SessionPort } from '../socket/port.ts';
 import { Socket } from '../socket/socket.ts';
 import { now } from '../socket/timers.ts';
@@ -13,6 +14,7 @@ import {
   SnapshotExporter,
   type ExportedState,
   type Exporter,
+  type ExporterHost,
   type ExportOptions,
 } from './snapshot-exporter.ts';
 
@@ -59,6 +61,37 @@ export class ServerSocket extends Socket {
   /** What idempotency keys begin with. */
   #name: string | undefined;
 
+  /** What its exporter sees of a socket; of a class, since closures would take several times the memory. */
+  static readonly #ExporterSide = class implements ExporterHost {
+    readonly stream: ServerSocket;
+    readonly session: ServerSession;
+    readonly #source: ServerSocketSource;
+
+    constructor(stream: ServerSocket, session: ServerSession, source: ServerSocketSource) {
+      this.stream = stream;
+      this.session = session;
+      this.#source = source;
+    }
+
+    get outbound(): Outbound {
+      return this.stream.outbound;
+    }
+    consumedInput(): number {
+      return this.stream.bytesConsumed;
+    }
+    wake(): void {
+      this.#source.wake();
+    }
+    leaving(): void {
+      this.stream.#holdWrites();
+    }
+    fail(error: Error): void {
+      // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
+      this.session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
+      this.stream.destroy(error);
+    }
+  };
+
   constructor(options: SocketOptions, source: ServerSocketSource) {
     super(options);
     const { session, restart } = source;
@@ -67,21 +100,7 @@ export class ServerSocket extends Socket {
     this.restored = restart !== undefined;
     this.schema = source.schema;
     this.#inputBase = session?.received ?? 0;
-    this.#exporter =
-      session &&
-      new SnapshotExporter({
-        session,
-        outbound: this.outbound,
-        stream: this,
-        consumedInput: () => this.bytesConsumed,
-        wake: () => source.wake(),
-        leaving: () => (this.#heldWrites ??= new HeldWrites(this)).hold(),
-        fail: (error) => {
-          // Output that no snapshot will cover, or a state that does not fit, must not go on as if it did.
-          session.reset(now(), WireCode.Internal, `the server's exporter failed: ${error.message}`);
-          this.destroy(error);
-        },
-      });
+    this.#exporter = session && new SnapshotExporter(new ServerSocket.#ExporterSide(this, session, source));
     this.bindPort(source.bind(this.createListener()));
     this.startConnected(source.addresses);
   }
@@ -241,6 +260,11 @@ export class ServerSocket extends Socket {
   handOverEnded(): void {
     this.#exporter?.cancelFreeze();
     this.#heldWrites?.release();
+  }
+
+  #holdWrites(): void {
+    this.#heldWrites ??= new HeldWrites(this);
+    this.#heldWrites.hold();
   }
 
   /** @internal The session lives elsewhere. An application that listens for no error must not die of that. */

@@ -47,7 +47,8 @@ export interface ExporterHost {
 
 export class SnapshotExporter {
   readonly #host: ExporterHost;
-  readonly #deadline = new Deadline(() => this.#answer());
+  /** Made when the application is first waited for. */
+  #deadline: Deadline | undefined;
   #exporter: Exporter | undefined;
   #holds = 0;
   #unknown: string | undefined;
@@ -106,13 +107,13 @@ export class SnapshotExporter {
 
   cancelFreeze(): void {
     this.#freeze = undefined;
-    this.#deadline.set(undefined);
+    this.#deadline?.set(undefined);
   }
 
   stop(): void {
     this.#stopped = true;
     this.#pending = undefined;
-    this.#deadline.set(undefined);
+    this.#deadline?.set(undefined);
   }
 
   /** Never from within a call of the application's, whose state may not fit its streams before it returns. */
@@ -142,13 +143,13 @@ export class SnapshotExporter {
     }
     const outOfTime = now() >= freeze.until;
     if (this.#holds > 0 && !outOfTime) {
-      this.#deadline.set(freeze.until);
+      this.#answerAt(freeze.until);
       return;
     }
     // Whatever was written so far belongs before the last snapshot.
     if (this.#exporter !== undefined || this.#pending !== undefined) this.#flush();
     if (this.#holds === 0 && this.#pull() === 'later' && !outOfTime) {
-      this.#deadline.set(Math.min(freeze.until, now() + RETRY_MS));
+      this.#answerAt(Math.min(freeze.until, now() + RETRY_MS));
       return;
     }
     if (this.#pending !== undefined) this.#flush();
@@ -158,6 +159,11 @@ export class SnapshotExporter {
     this.#host.leaving();
     this.#host.session.freezeReady(now());
     this.#host.wake();
+  }
+
+  #answerAt(at: number): void {
+    this.#deadline ??= new Deadline(() => this.#answer());
+    this.#deadline.set(at);
   }
 
   #pull(): 'done' | 'later' | 'never' | 'tooLarge' {

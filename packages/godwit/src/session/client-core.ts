@@ -94,14 +94,13 @@ export interface OpeningState {
   failure: Failure | undefined;
 }
 
-export class ClientCore {
+export class ClientCore implements RaceHost {
   readonly config: ClientSessionConfig;
   readonly events: ClientEvent[] = [];
   readonly crypto: CryptoBook;
   readonly timers = new Deadlines<Timer>();
   readonly streams: ClientStreams;
   readonly vitals: VitalSignsMonitor;
-  readonly raceHost: RaceHost;
   /** Control frames waiting for each carrier. */
   readonly outbox = new Map<number, Uint8Array[]>();
   readonly unwritable = new CarrierSet();
@@ -148,14 +147,21 @@ export class ClientCore {
     this.crypto = new CryptoBook((event) => this.events.push(event));
     this.streams = new ClientStreams(config.limits, config.crc32);
     this.vitals = new VitalSignsMonitor(config.detectors, now);
-    this.raceHost = {
-      nextDialId: () => (this.#dialCounter += 1),
-      dial: (dialId, candidate) => this.events.push({ type: 'dial', dialId, candidate }),
-      cancelDial: (dialId) => this.events.push({ type: 'cancelDial', dialId }),
-      hangUp: (carrierId) => {
-        this.hangUp(carrierId);
-      },
-    };
+  }
+
+  // --- What a race asks for -------------------------------------------------------------------------------------
+
+  nextDialId(): number {
+    this.#dialCounter += 1;
+    return this.#dialCounter;
+  }
+
+  dial(dialId: number, candidate: Candidate): void {
+    this.events.push({ type: 'dial', dialId, candidate });
+  }
+
+  cancelDial(dialId: number): void {
+    this.events.push({ type: 'cancelDial', dialId });
   }
 
   /** The epoch the session lives in; before it is open, the one it asked for. */

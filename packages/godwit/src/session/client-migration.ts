@@ -69,7 +69,7 @@ export class Migration {
       detectMs: unplanned ? now - this.#core.vitals.lastAliveAt : 0,
       mustSucceed,
       originState,
-      host: this.#core.raceHost,
+      host: this.#core,
       staggerMs: this.#core.config.timers.raceStaggerMs,
       order: this.#order(
         from,
@@ -412,7 +412,7 @@ export class Migration {
       detectMs: 0,
       mustSucceed: false,
       originState: OriginState.Unknown,
-      host: this.#core.raceHost,
+      host: this.#core,
       staggerMs: this.#core.config.timers.raceStaggerMs,
       order: [],
     });

@@ -28,7 +28,7 @@ export class Opening {
   constructor(core: ClientCore, triggers: Triggers, now: number) {
     this.#core = core;
     this.#triggers = triggers;
-    const race = new CandidateRace(core.raceHost, {
+    const race = new CandidateRace(core, {
       staggerMs: core.config.timers.raceStaggerMs,
       order: core.servers,
     });

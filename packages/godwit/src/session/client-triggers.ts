@@ -78,7 +78,8 @@ export class Triggers {
         masked: frame.triggerKey,
       },
       ({ key }) => {
-        this.#keys = [{ id, key }, ...this.#keys].filter((known) => this.#good.includes(known.id));
+        // `slice` gives back the room that `filter` makes for more.
+        this.#keys = [{ id, key }, ...this.#keys].filter((known) => this.#good.includes(known.id)).slice();
       },
     );
   }

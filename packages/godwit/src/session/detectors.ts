@@ -123,7 +123,10 @@ export function pingDetector(options: PingOptions): Detector {
   };
 }
 
+/** It remembers nothing, so all sessions share it. */
+const DEFAULT_STALL = stallDetector();
+
 /** What a session uses unless told otherwise. */
 export function defaultDetectors(): Detector[] {
-  return [stallDetector()];
+  return [DEFAULT_STALL];
 }

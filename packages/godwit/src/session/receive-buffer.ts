@@ -4,6 +4,7 @@
  * falls behind and copies take less memory.
  */
 import { ProtocolError, WireCode, type Offset } from '../wire/index.ts';
+import { listOfOne } from './short-list.ts';
 
 /** An ACK is due after this many bytes at the latest, or a quarter of the window. */
 const MAX_ACK_INTERVAL_BYTES = 512 * 1024;
@@ -17,7 +18,7 @@ const GATHER_BYTES = 4096;
 
 export class ReceiveBuffer {
   readonly #windowBytes: number;
-  #chunks: Uint8Array[] = [];
+  #chunks = listOfOne<Uint8Array>();
   #head = 0;
   /** The newest buffer that chunks were gathered in, used up to `#gathered`. */
   #gather: Uint8Array | undefined;
@@ -183,7 +184,7 @@ export class ReceiveBuffer {
     if (this.#head === this.#chunks.length) {
       // A list of one, as it is between small messages, keeps its memory for the next.
       if (this.#head === 1) this.#chunks.pop();
-      else this.#chunks = [];
+      else this.#chunks = listOfOne();
       this.#head = 0;
       this.#gather = undefined;
     } else if (this.#head > 64) {
@@ -244,7 +245,7 @@ export class ReceiveBuffer {
       end -= cut;
     }
     if (this.#head >= this.#chunks.length) {
-      this.#chunks = [];
+      this.#chunks = listOfOne();
       this.#head = 0;
     }
     this.#announced = Math.min(this.#announced, offset);

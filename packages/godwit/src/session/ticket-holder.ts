@@ -17,6 +17,8 @@ export interface HeldTicket extends Point {
   readonly body: Uint8Array;
 }
 
+const NO_BODY = new Uint8Array(0);
+
 interface Incoming extends Point {
   readonly total: number;
   readonly headBytes: number;
@@ -94,8 +96,7 @@ export class TicketHolder {
       k: piece.k,
       input: piece.input,
       output: piece.output,
-      head: whole.subarray(0, incoming.headBytes),
-      body: whole.subarray(incoming.headBytes),
+      ...splitTicket(whole, incoming.headBytes),
     };
     return this.#held;
   }
@@ -123,4 +124,10 @@ export class TicketHolder {
     };
     return this.#incoming;
   }
+}
+
+/** Views cost more than most heads have bytes, and most tickets are a head alone. */
+function splitTicket(whole: Uint8Array, headBytes: number): Pick<HeldTicket, 'head' | 'body'> {
+  if (whole.byteLength === headBytes) return { head: whole, body: NO_BODY };
+  return { head: whole.subarray(0, headBytes), body: whole.subarray(headBytes) };
 }

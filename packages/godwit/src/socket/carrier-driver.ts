@@ -5,6 +5,7 @@
 import type { Carrier, CarrierClosed, CarrierHandlers } from '../carriers/carrier.ts';
 import { joinSmall } from '../carriers/join-small.ts';
 import type { Incoming, Transmit, CarrierFailure } from '../session/client-events.ts';
+import { listOfOne } from '../session/short-list.ts';
 import { ProtocolError, type FrameDecoder } from '../wire/index.ts';
 import { Deadline, now } from './timers.ts';
 
@@ -102,10 +103,10 @@ export class CarrierDriver implements CarrierOwner {
   readonly #hooks: DriverHooks;
   readonly #carriers = new Map<number, Attached>();
   /** Carriers with bytes that are not decoded yet. */
-  readonly #stalled: Attached[] = [];
+  readonly #stalled = listOfOne<Attached>();
   readonly deadline: Deadline;
   /** Carriers whose greeting may not have gone out yet. */
-  readonly #ungreeted: Attached[] = [];
+  readonly #ungreeted = listOfOne<Attached>();
   #nextCarrierId = 1;
   #draining = false;
   #scheduled = false;

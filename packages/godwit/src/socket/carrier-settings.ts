@@ -15,12 +15,16 @@ export interface CarrierOptions {
   readonly referenced?: boolean;
 }
 
+const NONE: CarrierOptions = {};
+/** Of most sockets: shared, since each has its own otherwise, and its port another. */
+const DEFAULTS: CarrierOptions = { busyPollMs: BUSY_POLL_US / 1_000 };
+
 export class CarrierSettings {
-  #options: CarrierOptions = {};
+  #options = NONE;
 
   /** Remembers the options and applies them to the carriers there are. Throws what one of them throws. */
   change(options: CarrierOptions, carriers: Iterable<Carrier>): void {
-    this.#options = { ...this.#options, ...options };
+    this.#options = this.#options === NONE ? options : { ...this.#options, ...options };
     for (const carrier of carriers) apply(options, carrier);
   }
 
@@ -46,13 +50,14 @@ export class CarrierSettings {
 
 /** What of a socket's options is the carriers'. */
 export function carrierOptionsOf(options: SocketOptions): CarrierOptions {
-  const { noDelay, keepAlive, keepAliveInitialDelay, typeOfService, busyPollUs = BUSY_POLL_US } = options;
-  return {
+  const { noDelay, keepAlive, keepAliveInitialDelay, typeOfService, busyPollUs } = options;
+  const given = {
     ...(noDelay !== undefined && { noDelay: Boolean(noDelay) }),
     ...(keepAlive && { keepAlive: keepAliveOf(true, keepAliveInitialDelay) }),
     ...(typeOfService !== undefined && { typeOfService }),
-    busyPollMs: busyPollUs / 1_000,
+    ...(busyPollUs !== undefined && { busyPollMs: busyPollUs / 1_000 }),
   };
+  return Object.keys(given).length === 0 ? DEFAULTS : { ...DEFAULTS, ...given };
 }
 
 function apply(

@@ -59,7 +59,7 @@ export class Socket extends TlsShaped {
   readonly #idleTimer = new IdleTimer(this);
   #resetting = false;
   /** Set for the carriers, those to come included. */
-  #carrierOptions: CarrierOptions = {};
+  #carrierOptions: CarrierOptions;
   readonly #blockList: BlockList | undefined;
   #migrations = 0;
   readonly #moves = new AskedMoves();
@@ -78,7 +78,7 @@ export class Socket extends TlsShaped {
     this.#userBuffer = UserBuffer.from(onread, this);
     this.#inbound = new Inbound(this, this.#userBuffer);
     this.#blockList = blockList;
-    this.#configure(carrierOptionsOf(options));
+    this.#carrierOptions = carrierOptionsOf(options);
     if (signal !== undefined) addAbortSignal(signal, this);
     super.on('end', Socket.#onEnd);
   }
