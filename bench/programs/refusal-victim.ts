@@ -1,9 +1,8 @@
 /** A process that somebody tries something on, again and again: it tells what that cost it. */
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type net from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
 import tls from 'node:tls';
-import { connect, createServer } from 'godwit';
 import { fail, runProgram } from '../harness/program.ts';
 import { CERTIFICATE, KEY } from './tls-files.ts';
 
@@ -59,21 +58,25 @@ await runProgram(async (config: RefusalVictimConfig) => {
 });
 
 async function listen(role: 'godwit' | 'tls'): Promise<number> {
-  const server =
-    role === 'tls'
-      ? tls.createServer({ cert: CERTIFICATE, key: KEY })
-      : // What limits refuse costs less than what is looked at.
-        createServer({ limits: { maxMigratesPerSecond: 0 } }, (socket) =>
-          socket.on('error', () => undefined),
-        );
+  const server = role === 'tls' ? tls.createServer({ cert: CERTIFICATE, key: KEY }) : await godwitServer();
   server.on('error', fail);
   server.on('tlsClientError', () => undefined);
   server.listen({ port: 0, host: '127.0.0.1', backlog: 1_024 });
   await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
+  return (server.address() as net.AddressInfo).port;
+}
+
+/** Loaded only by who needs it: a server of node:tls has none of it in its heap. */
+async function godwitServer(): Promise<net.Server> {
+  const { createServer } = await import('godwit');
+  // What limits refuse costs less than what is looked at.
+  return createServer({ limits: { maxMigratesPerSecond: 0 } }, (socket) =>
+    socket.on('error', () => undefined),
+  );
 }
 
 async function beClient(port: number): Promise<number> {
+  const { connect } = await import('godwit');
   const socket = connect(port, '127.0.0.1');
   socket.on('error', fail).on('data', () => socket.write('handled'));
   await once(socket, 'connect');

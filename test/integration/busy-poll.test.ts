@@ -1,15 +1,19 @@
 /** What `busyPollUs` does for sessions over real sockets. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import os from 'node:os';
-import { describe, test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { connect, createServer } from 'godwit';
 import { busyPoll } from '../../packages/godwit/src/carriers/busy-poll.ts';
+import { SocketCarrier } from '../../packages/godwit/src/carriers/tcp.ts';
+import { startCluster } from './cluster.ts';
 import { closeAll, listen } from './implementations.ts';
+import { until } from './until.ts';
 
 const EXCHANGES = 300;
 
 /** Exchanges small messages, both ends in this process; answers how many of them came while it looked for them. */
-async function exchange(busyPollUs: number | undefined): Promise<number> {
+async function exchange(busyPollUs: number): Promise<number> {
   const server = createServer({ busyPollUs }, (socket) => {
     socket.importState();
     socket.onExportState(() => 'state');
@@ -34,6 +38,17 @@ async function exchange(busyPollUs: number | undefined): Promise<number> {
   return looked;
 }
 
+/** What carriers are told, in milliseconds, in order. */
+function watch(t: TestContext): number[] {
+  const told: number[] = [];
+  const original = SocketCarrier.prototype.setBusyPoll;
+  t.mock.method(SocketCarrier.prototype, 'setBusyPoll', function (this: SocketCarrier, ms: number): void {
+    told.push(ms);
+    original.call(this, ms);
+  });
+  return told;
+}
+
 describe('busyPollUs', () => {
   test('0 at both ends: the process sleeps between two messages', async () => {
     assert.equal(await exchange(0), 0);
@@ -44,11 +59,31 @@ describe('busyPollUs', () => {
     assert.ok(looked > EXCHANGES / 2, `${looked} of ${EXCHANGES}`);
   });
 
-  test('the default is 100, where there is more than one processor', async (t) => {
-    const looked = await exchange(undefined);
-    t.diagnostic(`${looked} of ${EXCHANGES} messages`);
-    if (os.availableParallelism() === 1) assert.equal(looked, 0);
-    else assert.ok(looked > 0);
+  test('the default is 100 at both ends, where there is more than one processor', async (t) => {
+    const told = watch(t);
+    const server = createServer((socket) => socket.resume());
+    const socket = connect(await listen(server), '127.0.0.1');
+    await once(socket, 'connect');
+    const ms = os.availableParallelism() > 1 ? 0.1 : 0;
+    assert.deepEqual(told, [ms, ms]);
+    socket.destroy();
+    await closeAll(server);
+  });
+
+  test('it holds for every carrier of a session: those that are dialled, standbys, and those of other servers', async (t) => {
+    const told = watch(t);
+    await using cluster = await startCluster(2, (socket) => socket.resume(), { busyPollUs: 200 });
+    const socket = connect({ servers: cluster.addresses, busyPollUs: 300 });
+    await once(socket, 'connect');
+    assert.deepEqual([...told].sort(), [0.2, 0.3]);
+    await until(() => cluster.servers.every((server) => server.stats.carriers === 1));
+    told.length = 0;
+    const migrated = once(socket, 'migrated');
+    await socket.migrate();
+    await migrated;
+    await until(() => told.length === 2);
+    assert.deepEqual([...told].sort(), [0.2, 0.3]);
+    socket.destroy();
   });
 
   test('what is no time is refused at once, by either end', () => {

@@ -57,6 +57,8 @@ export class SocketCarrier implements Carrier {
   #reported = false;
   readonly #lender: Lender | undefined;
   #busyPollMs = 0;
+  /** A turn of the event loop that is to come would keep the process alive. */
+  #isReferenced = true;
 
   constructor(socket: net.Socket, { exporter, tls, lender }: SocketCarrierOptions = {}) {
     this.#socket = socket;
@@ -126,7 +128,7 @@ export class SocketCarrier implements Carrier {
       }
       socket.uncork();
     }
-    busyPoll.wrote(bytes, this.#busyPollMs);
+    if (this.#isReferenced) busyPoll.wrote(bytes, this.#busyPollMs);
     return !socket.writableNeedDrain;
   }
 
@@ -157,9 +159,11 @@ export class SocketCarrier implements Carrier {
   }
 
   ref(): void {
+    this.#isReferenced = true;
     this.#socket.ref();
   }
   unref(): void {
+    this.#isReferenced = false;
     this.#socket.unref();
   }
   setNoDelay(noDelay: boolean): void {

@@ -31,9 +31,10 @@ export interface SocketOptions {
   /** Of the carriers' packets, 0 … 255. Default 0. */
   readonly typeOfService?: number | undefined;
   /**
-   * For how long the process may look for the answer to a small write before it sleeps, in microseconds, where answers have come as
-   * quickly as that: an answer then finds it awake, which is worth tens of microseconds to both ends. 0: not at all. Default 100, or 0
-   * on a machine with one processor. Range 0 … 1,000.
+   * For how long the process may look for what comes behind a small write before it sleeps, in microseconds, where that has come as
+   * quickly as that, and no other process needs the processor: it is awake then, which is worth tens of microseconds to both ends.
+   * 0: not at all. Default 100, or 0 on a machine with one processor. Range 0 … 1,000. It is the process that looks, for all of
+   * its sockets together.
    */
   readonly busyPollUs?: number | undefined;
   /** Destroys the socket when aborted. */

@@ -58,6 +58,24 @@ describe('a writer and a reader', () => {
 });
 
 describe('writers that share memory', () => {
+  test('one that began in memory that is used up gives none of the new one back', () => {
+    for (let attempt = 0; attempt < 64; attempt += 1) {
+      // Wherever the pool stands: it ends where one of these begins, and another has begun in the next by then.
+      const old = new ByteWriter(1_024);
+      const others = Array.from({ length: 8 }, () => new ByteWriter(512));
+      for (const [index, other] of others.entries()) other.bytes(new Uint8Array(512).fill(index));
+      old.bytes(new Uint8Array(100 + attempt));
+      old.finish();
+      const late = new ByteWriter(700);
+      late.bytes(new Uint8Array(700).fill(0xff));
+      for (const [index, other] of others.entries())
+        assert.ok(
+          other.finish().every((byte) => byte === index),
+          String(attempt),
+        );
+    }
+  });
+
   test('do not touch what another has written, in whatever order they begin, grow and finish', () => {
     const step = fc.record({
       writer: fc.nat({ max: 5 }),
