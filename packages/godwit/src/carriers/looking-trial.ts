@@ -15,13 +15,13 @@ const GAIN = 0.9;
 const MAX_BLOCKS = 32;
 /** Waits that are slept through behind a trial which gave nothing: four times as many each time, up to these. */
 const PAUSE_FACTOR = 4;
-const MAX_PAUSE_WAITS = 16_384;
+const MAX_PAUSE_WAITS = 4_096;
 
 /**
  * So many times the system may have taken the processor away from a process in a block that it looked through: where others need
  * the processor it is once for every few waits, and the mean of those tells nothing, since the peer looks too.
  */
-const MAX_PREEMPTIONS = BLOCK_WAITS / 8;
+const MAX_PREEMPTIONS = BLOCK_WAITS / 4;
 
 export class LookingTrial {
   readonly #countPreemptions: () => number;
