@@ -36,7 +36,8 @@ function pieceOf(
 ): Frame<'snapshot'> {
   const piece = bytes.subarray(from, to);
   const value = { epoch, k, input: 0, output: 0, headBytes, totalBytes, offset: from, bytes: piece };
-  return decodePayload('snapshot', encodeFrame('snapshot', value).subarray(4));
+  // As the decoder does: a payload that came has memory of its own, where one that was written shares it with others.
+  return decodePayload('snapshot', encodeFrame('snapshot', value).slice(4));
 }
 
 function refused(action: () => unknown): void {
