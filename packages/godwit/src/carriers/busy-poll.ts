@@ -75,7 +75,7 @@ export class BusyPoll {
     if (this.#wroteAt !== undefined) {
       // The first write counts: who writes on and on, and is not answered, waits in vain.
       if (at - this.#wroteAt <= this.#worthMs) return;
-      this.#waited(at - this.#wroteAt);
+      this.#waited(at - this.#wroteAt, false);
     }
     this.#wroteAt = at;
     this.#looks = this.#score >= ENOUGH && this.#trial.looks;
@@ -91,7 +91,9 @@ export class BusyPoll {
   /** Something came, on whatever carrier: the process is awake. */
   read(): void {
     this.#readsInTurn += 1;
-    if (this.#wroteAt !== undefined) this.#waited(this.#loop.now() - this.#wroteAt);
+    if (this.#wroteAt === undefined) return;
+    const ms = this.#loop.now() - this.#wroteAt;
+    this.#waited(ms, ms <= this.#worthMs);
   }
 
   #look(): void {
@@ -101,7 +103,8 @@ export class BusyPoll {
       return;
     }
     this.#isTurning = false;
-    if (this.#wroteAt !== undefined && this.#looks) this.#waited(Math.max(at - this.#wroteAt, this.#worthMs));
+    if (this.#wroteAt !== undefined && this.#looks)
+      this.#waited(Math.max(at - this.#wroteAt, this.#worthMs), false);
   }
 
   /** Whether so much comes that there is no need to look for it. */
@@ -116,10 +119,10 @@ export class BusyPoll {
     return true;
   }
 
-  /** The wait is over, or was given up after so many milliseconds. */
-  #waited(ms: number): void {
+  /** The wait is over, or was given up, after so many milliseconds. */
+  #waited(ms: number, wasWorthIt: boolean): void {
     this.#wroteAt = undefined;
-    if (ms <= this.#worthMs) this.#score = Math.min(this.#score + 1, MAX_SCORE);
+    if (wasWorthIt) this.#score = Math.min(this.#score + 1, MAX_SCORE);
     else if (this.#score > 0) this.#score = Math.max(this.#score - MISS_COST, 0);
     if (this.#looks === this.#trial.looks) this.#trial.waited(ms);
   }

@@ -86,7 +86,7 @@ export interface Carrier {
   unref(): void;
   setNoDelay(noDelay: boolean): void;
   setKeepAlive(keepAlive: KeepAlive): void;
-  /** For how long to look for the answer to a small write before the process sleeps, in milliseconds. 0, as from the start: not at all. */
+  /** For how long to look for what comes behind a small write before the process sleeps, in milliseconds. 0, as from the start: not at all. */
   setBusyPoll(busyPollMs: number): void;
   /** Of the packets that leave; 0 where the pipe has none. Throws what the operating system says against it. */
   typeOfService: number;
