@@ -59,6 +59,8 @@ export class SocketCarrier implements Carrier {
   #busyPollMs = 0;
   /** A turn of the event loop that is to come would keep the process alive. */
   #isReferenced = true;
+  /** Told when nothing is left of it. */
+  whenClosed: (() => void) | undefined;
 
   constructor(socket: net.Socket, { exporter, tls, lender }: SocketCarrierOptions = {}) {
     this.#socket = socket;
@@ -228,6 +230,7 @@ export class SocketCarrier implements Carrier {
 
   /** @internal The socket is closed. */
   socketClosed(): void {
+    this.whenClosed?.();
     this.#lender?.flush();
     this.#report(ENDED_BY_PEER);
   }

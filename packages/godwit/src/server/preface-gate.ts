@@ -32,6 +32,8 @@ export const DEFAULT_GATE_LIMITS: GateLimits = { prefaceTimeoutMs: 5_000 };
 export interface GateKeeper {
   /** `behind` came in behind the preface. */
   acceptClient(carrier: Carrier, behind: Uint8Array): void;
+  /** A connection in which channels begin as carriers do; `behind` came in behind the preface. */
+  acceptTrunk(carrier: Carrier, behind: Uint8Array): void;
   /** `received` begins with the preface, which peers authenticate. */
   acceptPeer(carrier: Carrier, received: Uint8Array): void;
   /** No client of ours, where such are served; `unread` was read to tell. */
@@ -163,6 +165,7 @@ export class PrefaceGate {
       return;
     }
     if (role === Role.Client) this.#keeper.acceptClient(carrier, received.subarray(PREFACE_BYTES));
+    else if (role === Role.Trunk) this.#keeper.acceptTrunk(carrier, received.subarray(PREFACE_BYTES));
     else this.#keeper.acceptPeer(carrier, received);
   }
 

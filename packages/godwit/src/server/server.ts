@@ -25,6 +25,7 @@ import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
 import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
 import { pauseRehearsal, rehearseTakeOverSoon } from './take-over-rehearsal.ts';
+import { Trunks } from './trunks.ts';
 
 /** What exists while the server listens, and until its last session ends. */
 interface Running {
@@ -45,6 +46,7 @@ export class Server extends EventEmitter {
   readonly #settings: ServerSettings;
   readonly #halfOpen: HalfOpen;
   readonly #gate: PrefaceGate;
+  readonly #trunks: Trunks;
   readonly #plain: PlainConnections;
   readonly #overload: Overload;
   readonly #sockets = new Set<ServerSocket>();
@@ -73,23 +75,31 @@ export class Server extends EventEmitter {
     this.#settings = readServerOptions(options ?? {});
     if (typeof listener === 'function') this.on('connection', listener);
     this.#halfOpen = new HalfOpen(this.#settings.halfOpen);
-    const closed = (carrier: Carrier): void => this.#halfOpen.leave(carrier);
+    const refused = (carrier: Carrier, failure: Failure): void => this.#onRefused(failure, carrier);
+    const settled = (carrier: Carrier): void => this.#settled(carrier);
+    this.#trunks = new Trunks(this.#settings.timers.authenticateTimeoutMs, {
+      isListening: () => this.#listener !== undefined,
+      onCarrier: (carrier) => this.#onCarrier(carrier),
+      refused,
+      settled,
+    });
     this.#gate = new PrefaceGate(this.#settings.gate, this.#settings.plain, {
       acceptClient: (carrier, behind) => this.#node.driver.acceptClient(carrier, behind),
+      acceptTrunk: (carrier, behind) => this.#trunks.accept(carrier, behind),
       acceptPeer: (carrier, received) => {
-        closed(carrier); // links that prove nothing have limits of their own
+        settled(carrier); // links that prove nothing have limits of their own
         this.#node.peers.accept(carrier, received);
       },
       acceptPlain: (carrier, unread) => this.#plain.accept(carrier, unread),
-      refused: (carrier, failure) => this.#onRefused(failure, carrier),
-      closed,
+      refused,
+      closed: settled,
     });
     this.#plain = new PlainConnections(this.#settings, {
       node: () => this.#node.driver,
       createSocket: (source) => this.#createSocket(source),
       announce: (socket) => this.#announce(socket),
-      refused: (carrier, failure) => this.#onRefused(failure, carrier),
-      settled: closed,
+      refused,
+      settled,
     });
     this.#overload = new Overload(this.#settings.overload, {
       load: () => this.#load(),
@@ -210,6 +220,7 @@ export class Server extends EventEmitter {
     this.#gate.close();
     this.#overload.stop();
     this.#plain.kill();
+    this.#trunks.kill();
     running?.driver.stop();
     running?.peers.close();
     running?.members.close();
@@ -335,7 +346,7 @@ export class Server extends EventEmitter {
         announce: (socket) => this.#announce(socket),
         refused: (failure, carrier) => this.#onRefused(failure, carrier),
         attaching: () => pauseRehearsal(settings.transport),
-        settled: (carrier) => this.#halfOpen.leave(carrier),
+        settled: (carrier) => this.#settled(carrier),
         peerSend: (peer, bytes) => peers.send(peer, bytes),
         peerFlush: () => peers.flush(),
       },
@@ -373,6 +384,12 @@ export class Server extends EventEmitter {
     if (noDelay === false) carrier.setNoDelay(false);
     if (keepAlive) carrier.setKeepAlive(keepAliveOf(true, keepAliveInitialDelay));
     this.#gate.accept(carrier);
+  }
+
+  /** What the carrier was for is settled, or it is closed; may be told again. */
+  #settled(carrier: Carrier): void {
+    this.#halfOpen.leave(carrier);
+    this.#trunks.settled(carrier);
   }
 
   #onHandshake({ address, port }: ListenPeer): (() => void) | undefined {
@@ -438,6 +455,7 @@ export class Server extends EventEmitter {
     this.#overload.stop();
     // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
     this.#running?.driver.closeStandbys();
+    this.#trunks.end();
     this.#running?.peers.close();
     this.#running?.members.close();
     this.#running?.forgetKeys();

@@ -91,6 +91,13 @@ export interface ConnectOptions extends SocketOptions {
    * Default false.
    */
   readonly tls?: boolean | ConnectionOptions | undefined;
+  /**
+   * Whether the carriers of this session may share a connection with those of others of this process to the same server, beyond the first
+   * four, which have connections of their own. What shares comes in the order in which it was sent: a small answer waits behind what of a large
+   * one is under way. Default true; those that say how to dial (`localAddress`, `localPort`, `family`, `hints`, `lookup`, `blockList`,
+   * `autoSelectFamily`), or have a `typeOfService`, share none.
+   */
+  readonly shareConnections?: boolean | undefined;
   /** How to reach servers. Default TCP, or TLS where `tls` says so. */
   readonly transport?: Transport | undefined;
 }
@@ -114,6 +121,7 @@ const CONNECT_OPTIONS: Readonly<Record<keyof ConnectOptions | 'server', OptionOr
   maxStandbys: 'godwit',
   detectors: 'godwit',
   tls: 'godwit',
+  shareConnections: 'godwit',
   transport: 'godwit',
   busyPollUs: 'godwit',
   allowHalfOpen: 'net',

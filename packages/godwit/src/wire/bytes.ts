@@ -195,7 +195,8 @@ export function readU64(from: Uint8Array, at: number): number {
   return readU32(from, at) * 2 ** 32 + readU32(from, at + 4);
 }
 
-function readU32(from: Uint8Array, at: number): number {
+/** 32 bits at `at`, of which all must be there. */
+export function readU32(from: Uint8Array, at: number): number {
   const high = (from[at] as number) * 2 ** 24 + (from[at + 1] as number) * 2 ** 16;
   return high + (from[at + 2] as number) * 2 ** 8 + (from[at + 3] as number);
 }

@@ -19,6 +19,7 @@ export * from './limits.ts';
 export * from './numbers.ts';
 export * from './peer-frames.ts';
 export * from './preface.ts';
+export * from './records.ts';
 export { decodeStruct, encodeStruct, type FieldValue, type StructValue } from './schema.ts';
 export * as schema from './schema.ts';
 export * from './values.ts';

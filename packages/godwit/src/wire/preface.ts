@@ -8,7 +8,8 @@ const MAGIC = Uint8Array.of(0x67, 0x6f, 0x64, 0x77, 0x69, 0x74, 0x0d, 0x0a);
 
 export const PREFACE_BYTES = 12;
 
-export const Role = { Client: 0, Peer: 1 } as const;
+/** `Trunk`: a client's connection, in which channels begin as carriers do (§3.6). */
+export const Role = { Client: 0, Peer: 1, Trunk: 2 } as const;
 export type Role = (typeof Role)[keyof typeof Role];
 
 export interface Preface {
@@ -50,7 +51,7 @@ export function decodePreface(bytes: Uint8Array): Preface {
   if (minVersion === 0 || minVersion > version) {
     throw new ProtocolError(WireCode.Protocol, `the oldest version is ${minVersion}, not in 1 … ${version}`);
   }
-  if (role > Role.Peer) throw new ProtocolError(WireCode.Protocol, `unknown role ${role} in the preface`);
+  if (role > Role.Trunk) throw new ProtocolError(WireCode.Protocol, `unknown role ${role} in the preface`);
   if (bytes[11] !== 0) throw new ProtocolError(WireCode.Protocol, 'reserved byte of the preface is not 0');
   return { version, minVersion, role: role as Role };
 }

@@ -1,0 +1,98 @@
+/** A connection that carriers of this process share, at the client: for how long it is kept, and when it is no good any more. */
+import { Role, encodePreface } from '../wire/index.ts';
+import type { Carrier, CarrierClosed } from './carrier.ts';
+import type { Channel } from './channel.ts';
+import { Trunk } from './trunk.ts';
+
+/** A shared connection without channels is kept for so long, in milliseconds. */
+export const TRUNK_IDLE_MS = 5_000;
+
+const OUT_OF_REACH: CarrierClosed = {
+  code: 'ETIMEDOUT',
+  message: 'the server does not answer on the connection that is shared',
+  reset: false,
+};
+
+export interface ClientTrunkHooks {
+  /** The server did not take a channel. */
+  refused(): void;
+  /** The connection is over. `hasRead`: the server has said anything on it. */
+  closed(hasRead: boolean): void;
+}
+
+export class ClientTrunk {
+  readonly #trunk: Trunk;
+  readonly #answerTimeoutMs: number;
+  /** Channels begun since the server was last heard, and when the first of them was. */
+  #unanswered: Channel[] = [];
+  #unansweredSince = 0;
+  #answerTimer: NodeJS.Timeout | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #hasRead = false;
+  /** No channel begins in it any more; it ends with its last one. */
+  #isRetired = false;
+
+  /** A server that says nothing for `answerTimeoutMs` behind the first word of a channel is out of reach. */
+  constructor(carrier: Carrier, answerTimeoutMs: number, hooks: ClientTrunkHooks) {
+    this.#answerTimeoutMs = answerTimeoutMs;
+    this.#trunk = new Trunk(carrier, {
+      onRead: () => {
+        this.#hasRead = true;
+        if (this.#unanswered.length > 0) this.#unanswered = [];
+      },
+      onRefused: () => hooks.refused(),
+      onEmpty: () => this.#idle(),
+      onClose: () => {
+        clearTimeout(this.#answerTimer);
+        clearTimeout(this.#idleTimer);
+        hooks.closed(this.#hasRead);
+      },
+    });
+    this.#trunk.start();
+    carrier.write([encodePreface(Role.Trunk)]);
+    this.#idle();
+  }
+
+  /** Another channel may begin in it. */
+  get isUsable(): boolean {
+    return !this.#trunk.isOver && !this.#isRetired && !this.#trunk.isUsedUp;
+  }
+
+  openChannel(): Channel {
+    const channel = this.#trunk.openChannel();
+    if (this.#unanswered.length === 0) this.#unansweredSince = performance.now();
+    this.#unanswered.push(channel);
+    this.#answerTimer ??= this.#lookIn(this.#answerTimeoutMs);
+    return channel;
+  }
+
+  #lookIn(delayMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.#look(), delayMs).unref();
+  }
+
+  #look(): void {
+    this.#answerTimer = undefined;
+    if (this.#unanswered.length === 0) return;
+    const left = this.#unansweredSince + this.#answerTimeoutMs - performance.now();
+    if (left > 0) {
+      this.#answerTimer = this.#lookIn(left);
+      return;
+    }
+    // Those that were there before have ways of their own to tell that nothing comes any more.
+    this.#isRetired = true;
+    for (const channel of this.#unanswered.splice(0)) channel.giveUp(OUT_OF_REACH);
+    this.#idle();
+  }
+
+  #idle(): void {
+    if (this.#trunk.size > 0 || this.#trunk.isOver) return;
+    if (this.#isRetired) {
+      this.#trunk.end();
+      return;
+    }
+    this.#idleTimer ??= setTimeout(() => {
+      this.#idleTimer = undefined;
+      if (this.#trunk.size === 0) this.#trunk.end();
+    }, TRUNK_IDLE_MS).unref();
+  }
+}

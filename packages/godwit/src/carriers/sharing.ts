@@ -1,0 +1,187 @@
+/**
+ * Carriers that share connections (protocol.md §3.6). The first few to a server have connections of their own, where nobody stands in
+ * anybody's way; those beyond share one, where hundreds of small streams are one system call.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Carrier, type CarrierClosed, type Dial, type DialAddress, type DialDone, type DialOptions, type ListenHandlers, type ListenTarget, type Listener, type Transport } from './carrier.ts';
+import { ClientTrunk } from './client-trunk.ts';
+import { SocketCarrier } from './tcp.ts';
+
+/** So many carriers of a process to one server at a time have connections of their own; those beyond share. */
+export const OWN_CONNECTIONS = 4;
+/**
+ * A server answers a channel's preface at once. One that says nothing to anybody for so long is out of reach on this connection, in
+ * milliseconds, or so many times the time it took to connect, if that is more: the next carrier has another.
+ */
+export const ANSWER_TIMEOUT_MS = 500;
+const ANSWER_ROUND_TRIPS = 4;
+/** For so long carriers have connections of their own where a server refused channels, in milliseconds … */
+export const REFUSED_PAUSE_MS = 1_000;
+/** … or hung up on a trunk without a word, as who does not know them. */
+export const UNKNOWN_PAUSE_MS = 10_000;
+
+const GONE: CarrierClosed = {
+  code: 'ECONNRESET',
+  message: 'the connection that is shared has ended',
+  reset: false,
+};
+
+/** Dials as `base` does, and shares connections where a process has many to one server. */
+export class SharingTransport implements Transport {
+  readonly #base: Transport;
+  readonly #pools = new Map<string, Pool>();
+
+  constructor(base: Transport) {
+    this.#base = base;
+  }
+
+  dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
+    // Who says how to dial wants a connection that is dialled so.
+    if (isParticular(options)) return this.#base.dial(address, options, done);
+    const key = `${address.host} ${address.port}`;
+    let pool = this.#pools.get(key);
+    if (pool === undefined) {
+      pool = new Pool(this.#base, address, () => this.#pools.delete(key));
+      this.#pools.set(key, pool);
+    }
+    return pool.dial(options, done);
+  }
+
+  listen(target: ListenTarget, handlers: ListenHandlers): Listener {
+    return this.#base.listen(target, handlers);
+  }
+}
+
+function isParticular(options: DialOptions): boolean {
+  const { localAddress, localPort, family, hints, lookup, blockList, signal } = options;
+  const { autoSelectFamily, autoSelectFamilyAttemptTimeout } = options;
+  return (
+    (localAddress ?? localPort ?? lookup ?? blockList ?? signal) !== undefined ||
+    (autoSelectFamily ?? autoSelectFamilyAttemptTimeout) !== undefined ||
+    Boolean(family) ||
+    Boolean(hints)
+  );
+}
+
+/** Somebody who waits for the shared connection. */
+interface Waiter {
+  readonly done: DialDone;
+  /** Calls in its own asynchronous context, which is not that of who dialled first. */
+  readonly inContext: (call: () => void) => void;
+}
+
+/** The shared connection while it is set up, and who waits for it. */
+interface Dialing {
+  readonly dial: Dial;
+  readonly waiters: Set<Waiter>;
+}
+
+/** The carriers of this process to one server. */
+class Pool {
+  readonly #base: Transport;
+  readonly #address: DialAddress;
+  readonly #onUnused: () => void;
+  /** Carriers with connections of their own, those included that are being set up. */
+  #own = 0;
+  /** Until then none is shared. */
+  #aloneUntil = 0;
+  /** The connection that new channels begin in; there may be older ones. */
+  #trunk: ClientTrunk | undefined;
+  #dialing: Dialing | undefined;
+
+  constructor(base: Transport, address: DialAddress, onUnused: () => void) {
+    this.#base = base;
+    this.#address = address;
+    this.#onUnused = onUnused;
+  }
+
+  dial(options: DialOptions, done: DialDone): Dial {
+    if (this.#own < OWN_CONNECTIONS || performance.now() < this.#aloneUntil) return this.#dialOwn(options, done);
+    const trunk = this.#trunk;
+    if (trunk?.isUsable === true) return beginSoon(trunk, done);
+    const dialing = (this.#dialing ??= this.#dialTrunk(options));
+    const waiter: Waiter = { done, inContext: AsyncLocalStorage.snapshot() };
+    dialing.waiters.add(waiter);
+    return { cancel: () => this.#cancel(dialing, waiter) };
+  }
+
+  #dialOwn(options: DialOptions, done: DialDone): Dial {
+    this.#own += 1;
+    let isCounted = true;
+    const leave = (): void => {
+      if (!isCounted) return;
+      isCounted = false;
+      this.#own -= 1;
+      this.#dropIfUnused();
+    };
+    const dial = this.#base.dial(this.#address, options, (error, carrier) => {
+      if (carrier instanceof SocketCarrier) carrier.whenClosed = leave;
+      else leave();
+      done(error, carrier);
+    });
+    return {
+      cancel: () => {
+        dial.cancel();
+        leave();
+      },
+    };
+  }
+
+  #dialTrunk(options: DialOptions): Dialing {
+    const waiters = new Set<Waiter>();
+    const begunAt = performance.now();
+    const dial = this.#base.dial(this.#address, options, (error, carrier) => {
+      this.#dialing = undefined;
+      const trunk = carrier && this.#begin(carrier, performance.now() - begunAt);
+      if (trunk !== undefined) this.#trunk = trunk;
+      for (const { done, inContext } of waiters)
+        inContext(() => (trunk === undefined ? process.nextTick(done, error, undefined) : beginSoon(trunk, done)));
+      this.#dropIfUnused();
+    });
+    return { dial, waiters };
+  }
+
+  #cancel(dialing: Dialing, waiter: Waiter): void {
+    dialing.waiters.delete(waiter);
+    if (this.#dialing !== dialing || dialing.waiters.size > 0) return;
+    this.#dialing = undefined;
+    dialing.dial.cancel();
+    this.#dropIfUnused();
+  }
+
+  #begin(carrier: Carrier, connectMs: number): ClientTrunk {
+    const answerTimeoutMs = Math.max(ANSWER_TIMEOUT_MS, connectMs * ANSWER_ROUND_TRIPS);
+    const trunk: ClientTrunk = new ClientTrunk(carrier, answerTimeoutMs, {
+      refused: () => this.#goAlone(REFUSED_PAUSE_MS),
+      closed: (hasRead) => {
+        if (this.#trunk === trunk) this.#trunk = undefined;
+        if (!hasRead) this.#goAlone(UNKNOWN_PAUSE_MS);
+        this.#dropIfUnused();
+      },
+    });
+    return trunk;
+  }
+
+  #goAlone(pauseMs: number): void {
+    this.#aloneUntil = Math.max(this.#aloneUntil, performance.now() + pauseMs);
+  }
+
+  #dropIfUnused(): void {
+    if (this.#own === 0 && this.#trunk === undefined && this.#dialing === undefined && performance.now() >= this.#aloneUntil) this.#onUnused();
+  }
+}
+
+/** A channel at the end of this turn: whoever dials expects no answer from within the call. */
+function beginSoon(trunk: ClientTrunk, done: DialDone): Dial {
+  let isOver = false;
+  process.nextTick(() => {
+    if (isOver) return;
+    if (trunk.isUsable) done(undefined, trunk.openChannel());
+    else done(GONE, undefined);
+  });
+  return {
+    cancel: () => {
+      isOver = true;
+    },
+  };
+}

@@ -1,0 +1,138 @@
+/** Connections in which clients share carriers (protocol.md §3.6), at the server. */
+import type { Carrier } from '../carriers/carrier.ts';
+import { Channel } from '../carriers/channel.ts';
+import { Trunk } from '../carriers/trunk.ts';
+import type { Failure } from '../session/client-events.ts';
+import { Deadline, now } from '../socket/timers.ts';
+
+/** A connection in which nothing lives is kept for so long, in milliseconds: its client ends it before. */
+export const EMPTY_TRUNK_TIMEOUT_MS = 30_000;
+/**
+ * Channels of one connection that may have come to nothing, or not to anything yet, at the most: further ones are refused, since a channel
+ * costs its client 20 bytes, and the server a carrier. Default of `maxHalfOpenPerAddress`.
+ */
+export const FRUITLESS_CHANNELS_MAX = 1_024;
+/** So many of them are forgotten in a second. */
+export const FRUITLESS_CHANNELS_PER_SECOND = 256;
+
+export interface TrunksHost {
+  /** Channels are taken: the server listens. */
+  isListening(): boolean;
+  /** A carrier like any other comes in. */
+  onCarrier(carrier: Carrier): void;
+  refused(carrier: Carrier, failure: Failure): void;
+  /** The connection has shown that somebody is behind it, or is closed. */
+  settled(carrier: Carrier): void;
+}
+
+/** What is known of one connection. */
+interface Shared {
+  readonly trunk: Trunk;
+  /** One of its channels has settled what it was for. */
+  isProven: boolean;
+  /** Channels that have not. */
+  readonly unsettled: Set<Carrier>;
+  /** Channels that came to nothing, and those that may, as of then. */
+  fruitless: number;
+  countedAt: number;
+  readonly deadline: Deadline;
+}
+
+export class Trunks {
+  readonly #proofTimeoutMs: number;
+  readonly #host: TrunksHost;
+  readonly #all = new Set<Shared>();
+  readonly #byChannel = new WeakMap<Carrier, Shared>();
+
+  /** A connection of which no channel comes to anything within `proofTimeoutMs` is closed. */
+  constructor(proofTimeoutMs: number, host: TrunksHost) {
+    this.#proofTimeoutMs = proofTimeoutMs;
+    this.#host = host;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** A connection whose preface says that it is shared; `behind` came in behind that. */
+  accept(carrier: Carrier, behind: Uint8Array): void {
+    if (carrier instanceof Channel) {
+      this.#host.refused(carrier, { code: 'ERR_GODWIT_PROTOCOL', message: 'a trunk within a trunk' });
+      carrier.end();
+      return;
+    }
+    const shared: Shared = {
+      trunk: new Trunk(carrier, {
+        onChannel: (channel) => this.#onChannel(shared, channel),
+        onEmpty: () => this.#emptied(shared),
+        onClose: ({ code, message }) => {
+          if (code === 'ERR_GODWIT_PROTOCOL') this.#host.refused(carrier, { code, message });
+          this.#all.delete(shared);
+          shared.deadline.set(undefined);
+          this.#host.settled(carrier);
+        },
+      }),
+      isProven: false,
+      unsettled: new Set(),
+      fruitless: 0,
+      countedAt: now(),
+      deadline: new Deadline(() => this.#expire(shared)),
+    };
+    this.#all.add(shared);
+    shared.deadline.set(now() + this.#proofTimeoutMs);
+    shared.trunk.start(behind);
+  }
+
+  /** What the carrier was for is settled: if it is a channel, its connection is no stranger's. */
+  settled(carrier: Carrier): void {
+    const shared = this.#byChannel.get(carrier);
+    if (shared?.unsettled.delete(carrier) !== true || shared.trunk.isOver) return;
+    // A carrier that is closed without having come to anything is told of in the same way.
+    if ((carrier as Channel).isClosed) return;
+    shared.fruitless -= 1;
+    if (shared.isProven) return;
+    shared.isProven = true;
+    shared.deadline.set(undefined);
+    this.#host.settled(shared.trunk.carrier);
+  }
+
+  /** The server takes nothing any more, and has nothing left. */
+  end(): void {
+    for (const { trunk } of [...this.#all]) trunk.end();
+  }
+  /** All are gone at once, as after `kill -9`. */
+  kill(): void {
+    for (const { trunk } of [...this.#all]) trunk.destroy();
+  }
+
+  #onChannel(shared: Shared, channel: Channel): boolean {
+    if (!this.#host.isListening() || !this.#mayBegin(shared)) return false;
+    this.#byChannel.set(channel, shared);
+    shared.unsettled.add(channel);
+    if (shared.isProven) shared.deadline.set(undefined);
+    this.#host.onCarrier(channel);
+    return true;
+  }
+
+  #mayBegin(shared: Shared): boolean {
+    const time = now();
+    const forgotten = ((time - shared.countedAt) / 1000) * FRUITLESS_CHANNELS_PER_SECOND;
+    shared.fruitless = Math.max(shared.unsettled.size, shared.fruitless - forgotten);
+    shared.countedAt = time;
+    if (shared.fruitless >= FRUITLESS_CHANNELS_MAX) return false;
+    shared.fruitless += 1;
+    return true;
+  }
+
+  #emptied(shared: Shared): void {
+    if (shared.isProven) shared.deadline.set(now() + EMPTY_TRUNK_TIMEOUT_MS);
+  }
+
+  #expire({ trunk, isProven }: Shared): void {
+    if (!isProven) {
+      const message = `no channel of the connection came to anything within ${this.#proofTimeoutMs} ms`;
+      this.#host.refused(trunk.carrier, { code: 'ERR_GODWIT_TIMEOUT', message });
+    } else if (trunk.size > 0) return;
+    trunk.end();
+  }
+}
