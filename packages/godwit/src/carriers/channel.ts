@@ -1,5 +1,5 @@
 /** A carrier that shares a connection with others (protocol.md §3.6): to what is above it, a pipe like any other. */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { AsyncResource } from 'node:async_hooks';
 import type { TLSSocket } from 'node:tls';
 import type { Carrier, CarrierClosed, CarrierHandlers, KeepAlive } from './carrier.ts';
 import { ENDED_HERE } from './carrier.ts';
@@ -16,6 +16,9 @@ const FLOODED: CarrierClosed = {
   reset: false,
 };
 
+/** Nobody need be told that it is over. */
+const CONTEXT_OPTIONS = { requireManualDestroy: true };
+
 /** What a channel needs of the connection it shares. */
 export interface ChannelHost {
   /** That connection. */
@@ -31,13 +34,11 @@ export interface ChannelHost {
   countReference(by: 1 | -1): void;
 }
 
-/** Calls in the asynchronous context in which a channel was made, as node's sockets do. */
-type InContext = <A extends unknown[], R>(call: (...args: A) => R, ...args: A) => R;
-
 export class Channel implements Carrier {
   readonly id: number;
   readonly #host: ChannelHost;
-  readonly #inContext: InContext;
+  /** Of whoever dialled, in which its handlers are called, as those of node's sockets are; undefined where somebody else did. */
+  readonly #context: AsyncResource | undefined;
   #handlers: CarrierHandlers | undefined;
   /** Why it is over, once that is known: the first cause counts. */
   #closed: CarrierClosed | undefined;
@@ -57,10 +58,10 @@ export class Channel implements Carrier {
   /** It waits for `drained`. */
   awaitsDrain = false;
 
-  constructor(id: number, host: ChannelHost) {
+  constructor(id: number, host: ChannelHost, isOurs: boolean) {
     this.id = id;
     this.#host = host;
-    this.#inContext = AsyncLocalStorage.snapshot();
+    this.#context = isOurs ? new AsyncResource('GODWITCHANNEL', CONTEXT_OPTIONS) : undefined;
   }
 
   get localAddress(): string | undefined {
@@ -169,7 +170,7 @@ export class Channel implements Carrier {
   take(piece: Uint8Array): void {
     if (this.#closed !== undefined) return;
     if (this.#handlers === undefined || this.#isPaused || this.#unread !== undefined) this.#keep(piece);
-    else this.#inContext(giveData, this.#handlers, piece);
+    else this.#call(giveData, this.#handlers, piece);
   }
 
   /** This side gives it up: the handler hears why. */
@@ -180,7 +181,7 @@ export class Channel implements Carrier {
   drained(): void {
     this.awaitsDrain = false;
     if (this.#closed === undefined && this.#handlers !== undefined)
-      this.#inContext(giveDrain, this.#handlers);
+      this.#call(giveDrain, this.#handlers, undefined);
   }
 
   /** The peer is done with it, or the connection is gone. */
@@ -196,6 +197,11 @@ export class Channel implements Carrier {
   }
 
   // --- Within -----------------------------------------------------------------------------------------------------
+
+  #call<A>(give: (handlers: CarrierHandlers, argument: A) => void, handlers: CarrierHandlers, argument: A): void {
+    if (this.#context === undefined) give(handlers, argument);
+    else this.#context.runInAsyncScope(give, undefined, handlers, argument);
+  }
 
   #keep(piece: Uint8Array): void {
     this.#unreadBytes += piece.byteLength;
@@ -217,7 +223,7 @@ export class Channel implements Carrier {
     }
     if (piece === undefined) return;
     this.#unreadBytes -= piece.byteLength;
-    this.#inContext(giveData, this.#handlers, piece);
+    this.#call(giveData, this.#handlers, piece);
   }
 
   #endUnread(): void {
@@ -246,7 +252,7 @@ export class Channel implements Carrier {
   report(): void {
     if (this.#isReported || this.#handlers === undefined || this.#closed === undefined) return;
     this.#isReported = true;
-    this.#inContext(giveClose, this.#handlers, this.#closed);
+    this.#call(giveClose, this.#handlers, this.#closed);
   }
 }
 

@@ -204,7 +204,7 @@ export class Trunk implements ChannelHost {
   }
 
   #enter(id: number): Channel {
-    const channel = new Channel(id, this);
+    const channel = new Channel(id, this, this.#hooks.onChannel === undefined);
     this.#channels.set(id, channel);
     this.countReference(1);
     return channel;

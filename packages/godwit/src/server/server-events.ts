@@ -47,6 +47,8 @@ export interface ServerStats {
   readonly plain: number;
   /** Carriers that have said who they are: of sessions, standbys, and sessions to be. */
   readonly carriers: number;
+  /** Connections in which carriers share a pipe, however many. */
+  readonly trunks: number;
   /** Peers that have settled nothing yet: what `limits.maxHalfOpen` counts. */
   readonly halfOpen: number;
   /** Ended or moved sessions that are remembered. */

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import type { Carrier, Listener, ListenPeer } from '../carriers/carrier.ts';
+import type { Carrier, Listener } from '../carriers/carrier.ts';
 import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { GodwitError, argumentError } from '../errors.ts';
@@ -11,21 +11,18 @@ import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import { keepAliveOf } from '../socket/net-habits.ts';
 import type { Socket } from '../socket/socket.ts';
-import { objectionTo } from './admission.ts';
 import { advertisedAddress } from './advertised-address.ts';
+import { Arrivals } from './arrivals.ts';
 import { drain, type DrainOptions } from './drain.ts';
-import { HalfOpen } from './half-open.ts';
 import { closeOnAbort, readListenArguments } from './listen-arguments.ts';
 import { NodeDriver } from './node-driver.ts';
 import { Overload } from './overload.ts';
 import { PlainConnections } from './plain-connections.ts';
 import { PlainPort } from './plain-port.ts';
-import { PrefaceGate } from './preface-gate.ts';
 import type { Refusal, ServerEvents, ServerStats } from './server-events.ts';
 import { readServerOptions, type ServerOptions, type ServerSettings } from './server-options.ts';
 import { ServerSocket, type ServerSocketSource } from './server-socket.ts';
 import { pauseRehearsal, rehearseTakeOverSoon } from './take-over-rehearsal.ts';
-import { Trunks } from './trunks.ts';
 
 /** What exists while the server listens, and until its last session ends. */
 interface Running {
@@ -44,9 +41,7 @@ export class Server extends EventEmitter {
   /** In net: whether a worker of node:cluster drops what is over `maxConnections` itself. Here it always does. */
   dropMaxConnection: boolean | undefined;
   readonly #settings: ServerSettings;
-  readonly #halfOpen: HalfOpen;
-  readonly #gate: PrefaceGate;
-  readonly #trunks: Trunks;
+  readonly #arrivals: Arrivals;
   readonly #plain: PlainConnections;
   readonly #overload: Overload;
   readonly #sockets = new Set<ServerSocket>();
@@ -74,32 +69,21 @@ export class Server extends EventEmitter {
       );
     this.#settings = readServerOptions(options ?? {});
     if (typeof listener === 'function') this.on('connection', listener);
-    this.#halfOpen = new HalfOpen(this.#settings.halfOpen);
-    const refused = (carrier: Carrier, failure: Failure): void => this.#onRefused(failure, carrier);
-    const settled = (carrier: Carrier): void => this.#settled(carrier);
-    this.#trunks = new Trunks(this.#settings.timers.authenticateTimeoutMs, {
+    this.#arrivals = new Arrivals(this.#settings, {
       isListening: () => this.#listener !== undefined,
-      onCarrier: (carrier) => this.#onCarrier(carrier),
-      refused,
-      settled,
-    });
-    this.#gate = new PrefaceGate(this.#settings.gate, this.#settings.plain, {
+      arrived: (carrier) => this.#onArrived(carrier),
       acceptClient: (carrier, behind) => this.#node.driver.acceptClient(carrier, behind),
-      acceptTrunk: (carrier, behind) => this.#trunks.accept(carrier, behind),
-      acceptPeer: (carrier, received) => {
-        settled(carrier); // links that prove nothing have limits of their own
-        this.#node.peers.accept(carrier, received);
-      },
+      acceptPeer: (carrier, received) => this.#node.peers.accept(carrier, received),
       acceptPlain: (carrier, unread) => this.#plain.accept(carrier, unread),
-      refused,
-      closed: settled,
+      refused: (failure, { address, port }) =>
+        this.#report({ ...failure, remoteAddress: address, remotePort: port }),
     });
     this.#plain = new PlainConnections(this.#settings, {
       node: () => this.#node.driver,
       createSocket: (source) => this.#createSocket(source),
       announce: (socket) => this.#announce(socket),
-      refused,
-      settled,
+      refused: (carrier, failure) => this.#onRefused(failure, carrier),
+      settled: (carrier) => this.#arrivals.settled(carrier),
     });
     this.#overload = new Overload(this.#settings.overload, {
       load: () => this.#load(),
@@ -142,7 +126,7 @@ export class Server extends EventEmitter {
       { args },
       {
         onCarrier: (carrier) => this.#onCarrier(carrier),
-        onHandshake: (peer) => this.#onHandshake(peer),
+        onHandshake: (peer) => this.#arrivals.handshake(peer),
         onListening: () => {
           if (this.#listener !== opened) return;
           this.#running ??= this.#start(opened);
@@ -217,10 +201,9 @@ export class Server extends EventEmitter {
     this.#listener = undefined;
     this.#running = undefined;
     listener?.close();
-    this.#gate.close();
+    this.#arrivals.kill();
     this.#overload.stop();
     this.#plain.kill();
-    this.#trunks.kill();
     running?.driver.stop();
     running?.peers.close();
     running?.members.close();
@@ -268,7 +251,8 @@ export class Server extends EventEmitter {
       sessions: this.#sockets.size - this.#plain.size,
       plain: this.#plain.size,
       carriers: this.#running?.driver.carrierCount ?? 0,
-      halfOpen: this.#halfOpen.size,
+      halfOpen: this.#arrivals.halfOpen,
+      trunks: this.#arrivals.trunks,
       tombstones: this.#running?.driver.tombstones ?? 0,
       memoryBytes: (this.#running?.driver.heldBytes ?? 0) + this.#plain.heldBytes,
       shed: this.#overload.moved,
@@ -346,7 +330,7 @@ export class Server extends EventEmitter {
         announce: (socket) => this.#announce(socket),
         refused: (failure, carrier) => this.#onRefused(failure, carrier),
         attaching: () => pauseRehearsal(settings.transport),
-        settled: (carrier) => this.#settled(carrier),
+        settled: (carrier) => this.#arrivals.settled(carrier),
         peerSend: (peer, bytes) => peers.send(peer, bytes),
         peerFlush: () => peers.flush(),
       },
@@ -368,35 +352,15 @@ export class Server extends EventEmitter {
 
   #onCarrier(carrier: Carrier): void {
     // A handshake of TLS may end after the server was closed.
-    if (this.#listener === undefined && this.#running === undefined) {
-      carrier.destroy();
-      return;
-    }
-    const objection = objectionTo(carrier.remoteAddress, this.#settings.blockList, this.#halfOpen);
-    if (objection !== undefined) {
-      this.#onRefused(objection, carrier);
-      carrier.destroy();
-      return;
-    }
-    this.#halfOpen.enterCarrier(carrier);
+    if (this.#listener === undefined && this.#running === undefined) carrier.destroy();
+    else this.#arrivals.accept(carrier);
+  }
+
+  #onArrived(carrier: Carrier): void {
     this.#overload.wake();
     const { noDelay, keepAlive, keepAliveInitialDelay } = this.#settings.socket;
     if (noDelay === false) carrier.setNoDelay(false);
     if (keepAlive) carrier.setKeepAlive(keepAliveOf(true, keepAliveInitialDelay));
-    this.#gate.accept(carrier);
-  }
-
-  /** What the carrier was for is settled, or it is closed; may be told again. */
-  #settled(carrier: Carrier): void {
-    this.#halfOpen.leave(carrier);
-    this.#trunks.settled(carrier);
-  }
-
-  #onHandshake({ address, port }: ListenPeer): (() => void) | undefined {
-    const objection = objectionTo(address, this.#settings.blockList, this.#halfOpen);
-    if (objection === undefined) return this.#halfOpen.enter(address);
-    this.#report({ ...objection, remoteAddress: address, remotePort: port });
-    return undefined;
   }
 
   #load(): ReturnType<ConstructorParameters<typeof Overload>[1]['load']> {
@@ -404,7 +368,7 @@ export class Server extends EventEmitter {
     if (driver === undefined) return undefined;
     const { maxMemoryBytes } = this.#settings.limits;
     const { maxHalfOpen } = this.#settings.halfOpen;
-    const { size: halfOpen } = this.#halfOpen;
+    const { halfOpen } = this.#arrivals;
     const { sessionCount: sessions } = driver;
     const { size: plain } = this.#plain;
     const memoryBytes = driver.heldBytes + this.#plain.heldBytes;
@@ -451,11 +415,10 @@ export class Server extends EventEmitter {
   #emitCloseIfDone(): void {
     if (!this.#closing || this.#listener !== undefined || this.#sockets.size > 0) return;
     this.#closing = false;
-    this.#gate.close();
     this.#overload.stop();
     // What is left are standbys, links to peers and last acknowledgements: none of them holds the server.
     this.#running?.driver.closeStandbys();
-    this.#trunks.end();
+    this.#arrivals.close();
     this.#running?.peers.close();
     this.#running?.members.close();
     this.#running?.forgetKeys();

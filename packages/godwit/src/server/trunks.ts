@@ -43,6 +43,7 @@ export class Trunks {
   readonly #host: TrunksHost;
   readonly #all = new Set<Shared>();
   readonly #byChannel = new WeakMap<Carrier, Shared>();
+  #isEnding = false;
 
   /** A connection of which no channel comes to anything within `proofTimeoutMs` is closed. */
   constructor(proofTimeoutMs: number, host: TrunksHost) {
@@ -56,6 +57,8 @@ export class Trunks {
 
   /** A connection whose preface says that it is shared; `behind` came in behind that. */
   accept(carrier: Carrier, behind: Uint8Array): void {
+    // A server may listen again.
+    this.#isEnding = false;
     if (carrier instanceof Channel) {
       this.#host.refused(carrier, { code: 'ERR_GODWIT_PROTOCOL', message: 'a trunk within a trunk' });
       carrier.end();
@@ -96,9 +99,10 @@ export class Trunks {
     this.#host.settled(shared.trunk.carrier);
   }
 
-  /** The server takes nothing any more, and has nothing left. */
+  /** The server takes nothing any more; what is left are last acknowledgements, which end by themselves. */
   end(): void {
-    for (const { trunk } of [...this.#all]) trunk.end();
+    this.#isEnding = true;
+    for (const shared of [...this.#all]) if (shared.trunk.size === 0) shared.trunk.end();
   }
   /** All are gone at once, as after `kill -9`. */
   kill(): void {
@@ -125,7 +129,8 @@ export class Trunks {
   }
 
   #emptied(shared: Shared): void {
-    if (shared.isProven) shared.deadline.set(now() + EMPTY_TRUNK_TIMEOUT_MS);
+    if (this.#isEnding) shared.trunk.end();
+    else if (shared.isProven) shared.deadline.set(now() + EMPTY_TRUNK_TIMEOUT_MS);
   }
 
   #expire({ trunk, isProven }: Shared): void {

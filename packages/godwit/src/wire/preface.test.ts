@@ -7,7 +7,7 @@ import { PREFACE_BYTES, Role, decodePreface, encodePreface, mayBePreface } from 
 
 test('a preface says which version the sender speaks, and as what', () => {
   assert.equal(toHex(encodePreface(Role.Client)), '676f647769740d0a01010000');
-  for (const role of [Role.Client, Role.Peer]) {
+  for (const role of [Role.Client, Role.Peer, Role.Trunk]) {
     const preface = encodePreface(role);
     assert.equal(preface.byteLength, PREFACE_BYTES);
     assert.deepEqual(decodePreface(preface), {
@@ -25,8 +25,8 @@ test('every wrong byte of a preface is noticed, and a wrong version by its own c
     for (let value = 0; value < 256; value += 1) {
       const preface = good.slice();
       preface[at] = value;
-      const isRolePeer = at === 10 && value === Role.Peer;
-      if (value === good[at] || isRolePeer) continue;
+      const isOtherRole = at === 10 && (value === Role.Peer || value === Role.Trunk);
+      if (value === good[at] || isOtherRole) continue;
       const wireCode = at === 8 ? WireCode.Version : WireCode.Protocol;
       assert.throws(
         () => decodePreface(preface),
@@ -49,7 +49,7 @@ test('a preface that is cut short is refused', () => {
 
 describe('whether bytes may become a preface', () => {
   test('is left open by every beginning of one', () => {
-    for (const role of [Role.Client, Role.Peer]) {
+    for (const role of [Role.Client, Role.Peer, Role.Trunk]) {
       for (let length = 0; length <= PREFACE_BYTES; length += 1) {
         assert.ok(mayBePreface(encodePreface(role).subarray(0, length)), String(length));
       }
