@@ -19,6 +19,8 @@ export interface CarrierClosed {
   readonly message: string;
   /** The peer's host said so: a RST, a refusal or the end of the pipe. Without it the peer is merely silent. */
   readonly reset: boolean;
+  /** It says nothing of the server: another carrier to it, over another connection, may well do. */
+  readonly redial?: true | undefined;
   /** Node's own error, where there is one. */
   readonly cause?: Error | undefined;
 }

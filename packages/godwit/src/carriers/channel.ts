@@ -198,7 +198,11 @@ export class Channel implements Carrier {
 
   // --- Within -----------------------------------------------------------------------------------------------------
 
-  #call<A>(give: (handlers: CarrierHandlers, argument: A) => void, handlers: CarrierHandlers, argument: A): void {
+  #call<A>(
+    give: (handlers: CarrierHandlers, argument: A) => void,
+    handlers: CarrierHandlers,
+    argument: A,
+  ): void {
     if (this.#context === undefined) give(handlers, argument);
     else this.#context.runInAsyncScope(give, undefined, handlers, argument);
   }

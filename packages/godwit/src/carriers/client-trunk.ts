@@ -11,6 +11,7 @@ const OUT_OF_REACH: CarrierClosed = {
   code: 'ETIMEDOUT',
   message: 'the server does not answer on the connection that is shared',
   reset: false,
+  redial: true,
 };
 
 export interface ClientTrunkHooks {
@@ -41,6 +42,8 @@ export class ClientTrunk {
         if (this.#unanswered.length > 0) this.#unanswered = [];
       },
       onRefused: () => hooks.refused(),
+      // Who hangs up without a word may know nothing of trunks, and all the same be a server.
+      explain: (closed) => (this.#hasRead ? closed : { ...closed, reset: false, redial: true }),
       onEmpty: () => this.#idle(),
       onClose: () => {
         clearTimeout(this.#answerTimer);
@@ -78,6 +81,12 @@ export class ClientTrunk {
       this.#answerTimer = this.#lookIn(left);
       return;
     }
+    // This process may have been busy, and the answer may be there.
+    setImmediate(() => this.#retireIfUnanswered());
+  }
+
+  #retireIfUnanswered(): void {
+    if (this.#unanswered.length === 0) return;
     // Those that were there before have ways of their own to tell that nothing comes any more.
     this.#isRetired = true;
     for (const channel of this.#unanswered.splice(0)) channel.giveUp(OUT_OF_REACH);

@@ -24,7 +24,10 @@ test('small writes of several channels leave as one part', () => {
   assert.equal(batch.byteLength, 3 * 8 + 6);
   const parts = batch.take();
   assert.equal(parts.length, 1);
-  assert.deepEqual([...arrived(parts)].map(([channel, bytes]) => `${channel}:${bytes}`), ['1:hello', '2:x']);
+  assert.deepEqual(
+    [...arrived(parts)].map(([channel, bytes]) => `${channel}:${bytes.toString()}`),
+    ['1:hello', '2:x'],
+  );
   assert.equal(batch.byteLength, 0);
   assert.deepEqual(batch.take(), []);
 });

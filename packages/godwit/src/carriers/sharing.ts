@@ -3,7 +3,18 @@
  * anybody's way; those beyond share one, where hundreds of small streams are one system call.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Carrier, type CarrierClosed, type Dial, type DialAddress, type DialDone, type DialOptions, type ListenHandlers, type ListenTarget, type Listener, type Transport } from './carrier.ts';
+import {
+  type Carrier,
+  type CarrierClosed,
+  type Dial,
+  type DialAddress,
+  type DialDone,
+  type DialOptions,
+  type ListenHandlers,
+  type ListenTarget,
+  type Listener,
+  type Transport,
+} from './carrier.ts';
 import { ClientTrunk } from './client-trunk.ts';
 import { SocketCarrier } from './tcp.ts';
 
@@ -24,6 +35,7 @@ const GONE: CarrierClosed = {
   code: 'ECONNRESET',
   message: 'the connection that is shared has ended',
   reset: false,
+  redial: true,
 };
 
 /** Dials as `base` does, and shares connections where a process has many to one server. */
@@ -96,7 +108,8 @@ class Pool {
   }
 
   dial(options: DialOptions, done: DialDone): Dial {
-    if (this.#own < OWN_CONNECTIONS || performance.now() < this.#aloneUntil) return this.#dialOwn(options, done);
+    if (this.#own < OWN_CONNECTIONS || performance.now() < this.#aloneUntil)
+      return this.#dialOwn(options, done);
     const trunk = this.#trunk;
     if (trunk?.isUsable === true) return beginSoon(trunk, done);
     const dialing = (this.#dialing ??= this.#dialTrunk(options));
@@ -135,7 +148,9 @@ class Pool {
       const trunk = carrier && this.#begin(carrier, performance.now() - begunAt);
       if (trunk !== undefined) this.#trunk = trunk;
       for (const { done, inContext } of waiters)
-        inContext(() => (trunk === undefined ? process.nextTick(done, error, undefined) : beginSoon(trunk, done)));
+        inContext(() =>
+          trunk === undefined ? process.nextTick(done, error, undefined) : beginSoon(trunk, done),
+        );
       this.#dropIfUnused();
     });
     return { dial, waiters };
@@ -167,7 +182,13 @@ class Pool {
   }
 
   #dropIfUnused(): void {
-    if (this.#own === 0 && this.#trunk === undefined && this.#dialing === undefined && performance.now() >= this.#aloneUntil) this.#onUnused();
+    if (
+      this.#own === 0 &&
+      this.#trunk === undefined &&
+      this.#dialing === undefined &&
+      performance.now() >= this.#aloneUntil
+    )
+      this.#onUnused();
   }
 }
 

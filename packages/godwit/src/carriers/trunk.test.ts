@@ -97,7 +97,10 @@ test('channels are pipes of their own: bytes of each arrive in order, at the rig
   b.channel.write([Buffer.from('b1')]);
   a.channel.write([Buffer.from('a3')]);
   await settle();
-  assert.deepEqual(accepted.map(({ log }) => log.text), ['a1a2a3', 'b1']);
+  assert.deepEqual(
+    accepted.map(({ log }) => log.text),
+    ['a1a2a3', 'b1'],
+  );
   accepted[1]?.channel.write([Buffer.from('to b')]);
   accepted[0]?.channel.write([Buffer.from('to a')]);
   await settle();
@@ -171,7 +174,8 @@ describe('the end of the connection', () => {
     await settle();
     pipes[0].cut();
     await settle();
-    for (const { log } of [...channels, ...accepted]) assert.equal(log.closed?.message, 'the carrier was cut');
+    for (const { log } of [...channels, ...accepted])
+      assert.equal(log.closed?.message, 'the carrier was cut');
     assert.equal(ends.length, 2);
     assert.ok(client.isOver);
   });
@@ -324,7 +328,10 @@ describe('a server hangs up on the connection of a client', () => {
   const wrong: Readonly<Record<string, readonly Uint8Array[]>> = {
     'that opens a channel again': [record(RecordType.Open, 1), record(RecordType.Open, 1)],
     'that opens a lower channel': [record(RecordType.Open, 2), record(RecordType.Open, 1)],
-    'that sends for a channel which was not opened': [record(RecordType.Open, 1), record(RecordType.Bytes, 2, 'x')],
+    'that sends for a channel which was not opened': [
+      record(RecordType.Open, 1),
+      record(RecordType.Bytes, 2, 'x'),
+    ],
     'that ends a channel which was not opened': [record(RecordType.Close, 1)],
     'that refuses a channel': [record(RecordType.Open, 1), record(RecordType.Refused, 1)],
     'that sends what is no record': [record(RecordType.Open, 1), Buffer.from('GET / HTTP/1.1\r\n')],

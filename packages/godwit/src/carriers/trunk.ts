@@ -18,6 +18,7 @@ export const REFUSED: CarrierClosed = {
   code: 'ECONNREFUSED',
   message: 'the server takes no more channels of this connection for now',
   reset: false,
+  redial: true,
 };
 
 /** Whom a trunk tells what happens. */
@@ -28,6 +29,8 @@ export interface TrunkHooks {
   onRead?(): void;
   /** The peer did not take a channel. */
   onRefused?(): void;
+  /** What the end of the connection means for its channels. Default: the same. */
+  explain?(closed: CarrierClosed): CarrierClosed;
   /** The last channel is gone; there may be others. */
   onEmpty(): void;
   /** The connection is over, and each of its channels hears of it. */
@@ -160,7 +163,8 @@ export class Trunk implements ChannelHost {
     const channel = this.#channels.get(id);
     if (channel === undefined) {
       // What comes behind our Close is dropped; for a channel that nobody opened there is no reason.
-      if (id > this.#highestChannel) throw new ProtocolError(WireCode.Protocol, `bytes of channel ${id}, which was not opened`);
+      if (id > this.#highestChannel)
+        throw new ProtocolError(WireCode.Protocol, `bytes of channel ${id}, which was not opened`);
       return;
     }
     // Who keeps a small piece of a large chunk would keep all of it.
@@ -173,7 +177,10 @@ export class Trunk implements ChannelHost {
     if (this.#hooks.onChannel === undefined)
       throw new ProtocolError(WireCode.Protocol, 'a server opens no channels');
     if (id <= this.#highestChannel)
-      throw new ProtocolError(WireCode.Protocol, `channel ${id} is opened behind channel ${this.#highestChannel}`);
+      throw new ProtocolError(
+        WireCode.Protocol,
+        `channel ${id} is opened behind channel ${this.#highestChannel}`,
+      );
     this.#highestChannel = id;
     const channel = this.#enter(id);
     let isTaken = true;
@@ -188,7 +195,8 @@ export class Trunk implements ChannelHost {
   #onClose(id: number, closed: CarrierClosed): void {
     const channel = this.#channels.get(id);
     if (channel === undefined) {
-      if (id > this.#highestChannel) throw new ProtocolError(WireCode.Protocol, `the end of channel ${id}, which was not opened`);
+      if (id > this.#highestChannel)
+        throw new ProtocolError(WireCode.Protocol, `the end of channel ${id}, which was not opened`);
       return;
     }
     this.#channels.delete(id);
@@ -243,7 +251,11 @@ export class Trunk implements ChannelHost {
   // --- The end ----------------------------------------------------------------------------------------------------
 
   #abandon(): void {
-    this.#lose({ code: 'ERR_GODWIT_CARRIER_CLOSED', message: 'the connection was closed on this side', reset: false });
+    this.#lose({
+      code: 'ERR_GODWIT_CARRIER_CLOSED',
+      message: 'the connection was closed on this side',
+      reset: false,
+    });
   }
 
   #lose(closed: CarrierClosed): void {
@@ -253,7 +265,8 @@ export class Trunk implements ChannelHost {
     this.#channels.clear();
     this.#awaitingDrain = [];
     this.#batch.take();
-    for (const channel of channels) channel.lost(closed);
+    const told = this.#hooks.explain?.(closed) ?? closed;
+    for (const channel of channels) channel.lost(told);
     this.#hooks.onClose(closed);
   }
 }

@@ -3,7 +3,7 @@
  * that is ready, and when, is the session's decision, so MIGRATE goes to one server at a time.
  */
 import { PROTOCOL_VERSION, ProtocolError, WireCode, type Frame } from '../wire/index.ts';
-import type { Candidate, Failure } from './client-events.ts';
+import type { Candidate, CarrierFailure, Failure } from './client-events.ts';
 
 /** A carrier that is set up. `challenge` comes with a standby, or a round trip later. */
 export interface ReadyCarrier {
@@ -55,6 +55,8 @@ export class CandidateRace {
   readonly #ready: ReadyCarrier[] = [];
   #nextAt: number | undefined;
   #lastFailure: Failure | undefined;
+  /** Those that were dialled a second time; none as a rule, and then no list. */
+  #redialled: Candidate[] | undefined;
 
   constructor(host: RaceHost, options: RaceOptions) {
     this.#host = host;
@@ -104,9 +106,12 @@ export class CandidateRace {
   }
 
   /** Answers false when the dial was given up meanwhile. */
-  handleFailed(now: number, dialId: number, failure: Failure): boolean {
-    if (!this.#dials.delete(dialId)) return false;
+  handleFailed(now: number, dialId: number, failure: Failure & Partial<CarrierFailure>): boolean {
+    const candidate = this.#dials.get(dialId);
+    if (candidate === undefined) return false;
+    this.#dials.delete(dialId);
     this.#lastFailure = failure;
+    this.redial(candidate, failure);
     this.advance(now);
     return true;
   }
@@ -115,11 +120,13 @@ export class CandidateRace {
     return this.#ready.find((ready) => ready.carrierId === carrierId);
   }
 
-  handleLost(now: number, carrierId: number, failure: Failure): void {
+  handleLost(now: number, carrierId: number, failure: CarrierFailure): void {
     const at = this.#ready.findIndex((ready) => ready.carrierId === carrierId);
-    if (at < 0) return;
+    const ready = this.#ready[at];
+    if (ready === undefined) return;
     this.#ready.splice(at, 1);
     this.#lastFailure = failure;
+    this.redial(ready.candidate, failure);
     this.advance(now);
   }
 
@@ -133,6 +140,13 @@ export class CandidateRace {
     const at = this.#ready.findIndex((ready) => early || (ready.challenge !== undefined && !ready.mustProve));
     if (at < 0) return undefined;
     return this.#ready.splice(at, 1)[0];
+  }
+
+  /** Puts a candidate in front again, once, where only the connection was no good. */
+  redial(candidate: Candidate, { redial }: Partial<CarrierFailure>): void {
+    if (redial !== true || this.#redialled?.includes(candidate) === true) return;
+    (this.#redialled ??= []).push(candidate);
+    this.again(candidate);
   }
 
   /** Puts a candidate in front again, e.g. after its server asked for another kind of attach. */

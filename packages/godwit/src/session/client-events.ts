@@ -81,4 +81,6 @@ export interface Transmit {
 /** Why a carrier is gone. `reset` when the peer's host said so (RST, refusal or an end of the pipe). */
 export interface CarrierFailure extends Failure {
   readonly reset: boolean;
+  /** It says nothing of the server: the carrier shared a connection that is no good (§3.6), and another one may well do. */
+  readonly redial?: true | undefined;
 }

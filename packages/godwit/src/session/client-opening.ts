@@ -163,7 +163,8 @@ export class Opening {
   failed(now: number, failure: CarrierFailure, tryElsewhere = true): void {
     const opening = this.#core.opening;
     assert(opening?.used !== undefined, 'no OPEN is out');
-    this.#core.hangUp(opening.used.carrierId);
+    const { carrierId, candidate } = opening.used;
+    this.#core.hangUp(carrierId);
     opening.used = undefined;
     opening.failure = failure;
     this.#core.timers.cancel('attach');
@@ -172,6 +173,7 @@ export class Opening {
       return;
     }
     opening.race.note(failure);
+    opening.race.redial(candidate, failure);
     opening.race.advance(now);
     this.advance(now);
   }

@@ -202,7 +202,7 @@ export class ClientSession {
     this.#advance(now);
   }
 
-  handleDialFailed(now: number, dialId: number, failure: Failure): void {
+  handleDialFailed(now: number, dialId: number, failure: Failure & Partial<CarrierFailure>): void {
     if (!this.#core.race?.handleFailed(now, dialId, failure)) return;
     this.#advance(now);
   }

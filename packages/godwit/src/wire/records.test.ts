@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ProtocolError, WireCode } from './codes.ts';
-import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES, RecordReader, RecordType, writeRecordHeader } from './records.ts';
+import {
+  RECORD_BYTES_MAX,
+  RECORD_HEADER_BYTES,
+  RecordReader,
+  RecordType,
+  writeRecordHeader,
+} from './records.ts';
 
 function header(type: RecordType, channel: number, length = 0): Uint8Array {
   const bytes = new Uint8Array(RECORD_HEADER_BYTES);
@@ -36,9 +42,15 @@ function read(chunks: readonly Uint8Array[]): string[] {
 }
 
 test('a header is type, length and channel, in eight bytes', () => {
-  assert.equal(Buffer.from(header(RecordType.Bytes, 0x01020304, 0xa0b0c0)).toString('hex'), '00a0b0c001020304');
+  assert.equal(
+    Buffer.from(header(RecordType.Bytes, 0x01020304, 0xa0b0c0)).toString('hex'),
+    '00a0b0c001020304',
+  );
   assert.equal(Buffer.from(header(RecordType.Refused, 0xffffffff)).toString('hex'), '03000000ffffffff');
-  assert.equal(Buffer.from(header(RecordType.Bytes, 1, RECORD_BYTES_MAX)).toString('hex'), '00ffffff00000001');
+  assert.equal(
+    Buffer.from(header(RecordType.Bytes, 1, RECORD_BYTES_MAX)).toString('hex'),
+    '00ffffff00000001',
+  );
 });
 
 test('records are read the same however their bytes are cut', () => {
