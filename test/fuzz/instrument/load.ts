@@ -22,7 +22,7 @@ const root = dirname(dirname(dirname(import.meta.dirname)));
 const SOURCES = [
   'packages/godwit/src/*.ts',
   'packages/godwit/src/{wire,session,crypto,cluster}/*.ts',
-  'packages/godwit/src/carriers/{address,join-small}.ts',
+  'packages/godwit/src/carriers/{address,join-small,record-batch}.ts',
   'test/{world,arbitraries}/*.ts',
   'test/fuzz/{targets,models}/*.ts',
 ];

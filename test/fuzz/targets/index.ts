@@ -3,6 +3,7 @@ import type { Target } from '../engine/target.ts';
 import { deadlines } from '../models/deadlines.ts';
 import { digestWindow } from '../models/digest-window.ts';
 import { keyRing } from '../models/key-ring.ts';
+import { records } from '../models/records.ts';
 import { receiveBuffer } from '../models/receive-buffer.ts';
 import { sendBuffer } from '../models/send-buffer.ts';
 import { sessionCommit, sessionReplay } from '../models/session.ts';
@@ -35,4 +36,5 @@ export const TARGETS: readonly Target[] = [
   digestWindow,
   deadlines,
   keyRing,
+  records,
 ];

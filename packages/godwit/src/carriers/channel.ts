@@ -5,8 +5,8 @@ import type { Carrier, CarrierClosed, CarrierHandlers, KeepAlive } from './carri
 import { ENDED_HERE } from './carrier.ts';
 
 /**
- * Bytes that a channel keeps while nobody reads it, at the most: the connection itself is always read, for the sake of the others. Who sends
- * more is cut off; what may follow OPEN unread is half of it.
+ * Bytes that a channel keeps while nobody reads it, at the most: the connection itself is always read, for the sake of the others, and who sends
+ * more is cut off. What may follow OPEN unread is half of it. Memory cost: as much a channel.
  */
 export const UNREAD_BYTES_MAX = 256 * 1024;
 

@@ -1,6 +1,6 @@
 /**
  * Carriers that share connections (protocol.md §3.6). The first few to a server have connections of their own, where nobody stands in
- * anybody's way; those beyond share one, where hundreds of small streams are one system call.
+ * anybody's way; those beyond share one, where hundreds of small streams are one system call, and a new one is no handshake.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import {
@@ -18,17 +18,17 @@ import {
 import { ClientTrunk } from './client-trunk.ts';
 import { SocketCarrier } from './tcp.ts';
 
-/** So many carriers of a process to one server at a time have connections of their own; those beyond share. */
+/** So many carriers of a process to one server have connections of their own; those beyond share one, and so do all that follow while there is one. */
 export const OWN_CONNECTIONS = 4;
 /**
- * A server answers a channel's preface at once. One that says nothing to anybody for so long is out of reach on this connection, in
- * milliseconds, or so many times the time it took to connect, if that is more: the next carrier has another.
+ * A server that says nothing at all on a shared connection for so long behind the first word of a channel, which it answers at once, is
+ * out of reach on it, in milliseconds, or for as many times what it took to connect as below, if that is longer.
  */
 export const ANSWER_TIMEOUT_MS = 500;
 const ANSWER_ROUND_TRIPS = 4;
-/** For so long carriers have connections of their own where a server refused channels, in milliseconds … */
+/** For so long carriers have connections of their own where a server refused a channel, in milliseconds. */
 export const REFUSED_PAUSE_MS = 1_000;
-/** … or hung up on a trunk without a word, as who does not know them. */
+/** The same where it hung up on a shared connection without a word, in milliseconds: it may know of none. */
 export const UNKNOWN_PAUSE_MS = 10_000;
 
 const GONE: CarrierClosed = {
@@ -108,10 +108,11 @@ class Pool {
   }
 
   dial(options: DialOptions, done: DialDone): Dial {
-    if (this.#own < OWN_CONNECTIONS || performance.now() < this.#aloneUntil)
-      return this.#dialOwn(options, done);
+    if (performance.now() < this.#aloneUntil) return this.#dialOwn(options, done);
     const trunk = this.#trunk;
+    // Where there is a shared connection, it is there at once; a new one takes a round trip, and over TLS a handshake.
     if (trunk?.isUsable === true) return beginSoon(trunk, done);
+    if (this.#dialing === undefined && this.#own < OWN_CONNECTIONS) return this.#dialOwn(options, done);
     const dialing = (this.#dialing ??= this.#dialTrunk(options));
     const waiter: Waiter = { done, inContext: AsyncLocalStorage.snapshot() };
     dialing.waiters.add(waiter);

@@ -5,14 +5,14 @@ import { Trunk } from '../carriers/trunk.ts';
 import type { Failure } from '../session/client-events.ts';
 import { Deadline, now } from '../socket/timers.ts';
 
-/** A connection in which nothing lives is kept for so long, in milliseconds: its client ends it before. */
+/** A server keeps a shared connection without channels for so long, in milliseconds: its client ends it before. */
 export const EMPTY_TRUNK_TIMEOUT_MS = 30_000;
 /**
  * Channels of one connection that may have come to nothing, or not to anything yet, at the most: further ones are refused, since a channel
- * costs its client 20 bytes, and the server a carrier. Default of `maxHalfOpenPerAddress`.
+ * costs its client 20 bytes, and the server a carrier.
  */
 export const FRUITLESS_CHANNELS_MAX = 1_024;
-/** So many of them are forgotten in a second. */
+/** So many channels that came to nothing are forgotten in a second. */
 export const FRUITLESS_CHANNELS_PER_SECOND = 256;
 
 export interface TrunksHost {
