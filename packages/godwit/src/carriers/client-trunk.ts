@@ -17,6 +17,8 @@ const OUT_OF_REACH: CarrierClosed = {
 export interface ClientTrunkHooks {
   /** The server did not take a channel. */
   refused(): void;
+  /** It says nothing, for longer than it should: it is busy, or the path is gone. No channel begins any more. */
+  suspected(): void;
   /** The connection is over. `hasRead`: the server has said anything on it. */
   closed(hasRead: boolean): void;
 }
@@ -32,10 +34,12 @@ export class ClientTrunk {
   #hasRead = false;
   /** No channel begins in it any more; it ends with its last one. */
   #isRetired = false;
+  readonly #hooks: ClientTrunkHooks;
 
-  /** A server that says nothing for `answerTimeoutMs` behind the first word of a channel is out of reach. */
+  /** A server that says nothing for `answerTimeoutMs` behind the first word of a channel is suspected to be out of reach. */
   constructor(carrier: Carrier, answerTimeoutMs: number, hooks: ClientTrunkHooks) {
     this.#answerTimeoutMs = answerTimeoutMs;
+    this.#hooks = hooks;
     this.#trunk = new Trunk(carrier, {
       onRead: () => {
         this.#hasRead = true;
@@ -69,6 +73,26 @@ export class ClientTrunk {
     return channel;
   }
 
+  /** Has the server say something, as it does to the first word of every channel, and calls back when it has. */
+  probe(onAnswer: () => void): void {
+    const channel = this.openChannel();
+    channel.start({
+      onData: () => {
+        channel.end();
+        onAnswer();
+      },
+      onDrain: () => undefined,
+      onClose: () => undefined,
+    });
+    channel.write([encodePreface(Role.Client)]);
+  }
+
+  /** The server answers elsewhere: what waits for it here waits in vain. What was there before has ways of its own to tell. */
+  giveUpUnanswered(): void {
+    for (const channel of this.#unanswered.splice(0)) channel.giveUp(OUT_OF_REACH);
+    this.#idle();
+  }
+
   #lookIn(delayMs: number): NodeJS.Timeout {
     return setTimeout(() => this.#look(), delayMs).unref();
   }
@@ -82,15 +106,12 @@ export class ClientTrunk {
       return;
     }
     // This process may have been busy, and the answer may be there.
-    setImmediate(() => this.#retireIfUnanswered());
-  }
-
-  #retireIfUnanswered(): void {
-    if (this.#unanswered.length === 0) return;
-    // Those that were there before have ways of their own to tell that nothing comes any more.
-    this.#isRetired = true;
-    for (const channel of this.#unanswered.splice(0)) channel.giveUp(OUT_OF_REACH);
-    this.#idle();
+    setImmediate(() => {
+      if (this.#unanswered.length === 0 || this.#trunk.isOver) return;
+      this.#isRetired = true;
+      this.#hooks.suspected();
+      this.#idle();
+    });
   }
 
   #idle(): void {

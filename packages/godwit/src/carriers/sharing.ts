@@ -22,7 +22,8 @@ import { SocketCarrier } from './tcp.ts';
 export const OWN_CONNECTIONS = 4;
 /**
  * A server that says nothing at all on a shared connection for so long behind the first word of a channel, which it answers at once, is
- * out of reach on it, in milliseconds, or for as many times what it took to connect as below, if that is longer.
+ * asked over another one, in milliseconds, or as many times what it took to connect as below, if that is longer. If it answers there, it was
+ * the path that was gone.
  */
 export const ANSWER_TIMEOUT_MS = 500;
 const ANSWER_ROUND_TRIPS = 4;
@@ -75,9 +76,15 @@ function isParticular(options: DialOptions): boolean {
   );
 }
 
-/** Somebody who waits for the shared connection. */
-interface Waiter {
+/** Somebody who waits for a channel. */
+interface Dialler {
   readonly done: DialDone;
+  /** Until the dial is cancelled. */
+  isWanted: boolean;
+}
+
+/** Somebody who waits for the shared connection. */
+interface Waiter extends Dialler {
   /** Calls in its own asynchronous context, which is not that of who dialled first. */
   readonly inContext: (call: () => void) => void;
 }
@@ -100,6 +107,8 @@ class Pool {
   /** The connection that new channels begin in; there may be older ones. */
   #trunk: ClientTrunk | undefined;
   #dialing: Dialing | undefined;
+  /** Those on which the server said nothing for longer than it should. */
+  readonly #suspects = new Set<ClientTrunk>();
 
   constructor(base: Transport, address: DialAddress, onUnused: () => void) {
     this.#base = base;
@@ -111,10 +120,10 @@ class Pool {
     if (performance.now() < this.#aloneUntil) return this.#dialOwn(options, done);
     const trunk = this.#trunk;
     // Where there is a shared connection, it is there at once; a new one takes a round trip, and over TLS a handshake.
-    if (trunk?.isUsable === true) return beginSoon(trunk, done);
+    if (trunk?.isUsable === true) return beginSoon(trunk, { done, isWanted: true });
     if (this.#dialing === undefined && this.#own < OWN_CONNECTIONS) return this.#dialOwn(options, done);
     const dialing = (this.#dialing ??= this.#dialTrunk(options));
-    const waiter: Waiter = { done, inContext: AsyncLocalStorage.snapshot() };
+    const waiter: Waiter = { done, isWanted: true, inContext: AsyncLocalStorage.snapshot() };
     dialing.waiters.add(waiter);
     return { cancel: () => this.#cancel(dialing, waiter) };
   }
@@ -146,18 +155,20 @@ class Pool {
     const begunAt = performance.now();
     const dial = this.#base.dial(this.#address, options, (error, carrier) => {
       this.#dialing = undefined;
-      const trunk = carrier && this.#begin(carrier, performance.now() - begunAt);
+      const trunk = carrier && this.#begin(carrier, options, performance.now() - begunAt);
       if (trunk !== undefined) this.#trunk = trunk;
-      for (const { done, inContext } of waiters)
-        inContext(() =>
-          trunk === undefined ? process.nextTick(done, error, undefined) : beginSoon(trunk, done),
-        );
+      for (const waiter of waiters)
+        waiter.inContext(() => {
+          if (trunk === undefined) process.nextTick(() => waiter.isWanted && waiter.done(error, undefined));
+          else beginSoon(trunk, waiter);
+        });
       this.#dropIfUnused();
     });
     return { dial, waiters };
   }
 
   #cancel(dialing: Dialing, waiter: Waiter): void {
+    waiter.isWanted = false;
     dialing.waiters.delete(waiter);
     if (this.#dialing !== dialing || dialing.waiters.size > 0) return;
     this.#dialing = undefined;
@@ -165,17 +176,33 @@ class Pool {
     this.#dropIfUnused();
   }
 
-  #begin(carrier: Carrier, connectMs: number): ClientTrunk {
+  #begin(carrier: Carrier, options: DialOptions, connectMs: number): ClientTrunk {
+    // They are of the session that dialled first.
+    const { onStep: _onStep, ...withoutSteps } = options;
     const answerTimeoutMs = Math.max(ANSWER_TIMEOUT_MS, connectMs * ANSWER_ROUND_TRIPS);
     const trunk: ClientTrunk = new ClientTrunk(carrier, answerTimeoutMs, {
       refused: () => this.#goAlone(REFUSED_PAUSE_MS),
+      suspected: () => {
+        this.#suspects.add(trunk);
+        if (this.#trunk === trunk) this.#trunk = undefined;
+        // Whoever waits for another connection has it asked as well.
+        this.#dialing ??= this.#dialTrunk(withoutSteps);
+      },
       closed: (hasRead) => {
+        this.#suspects.delete(trunk);
         if (this.#trunk === trunk) this.#trunk = undefined;
         if (!hasRead) this.#goAlone(UNKNOWN_PAUSE_MS);
         this.#dropIfUnused();
       },
     });
+    if (this.#suspects.size > 0) trunk.probe(() => this.#answered());
     return trunk;
+  }
+
+  /** The server lives, and there is a way to it. */
+  #answered(): void {
+    for (const suspect of this.#suspects) suspect.giveUpUnanswered();
+    this.#suspects.clear();
   }
 
   #goAlone(pauseMs: number): void {
@@ -194,16 +221,15 @@ class Pool {
 }
 
 /** A channel at the end of this turn: whoever dials expects no answer from within the call. */
-function beginSoon(trunk: ClientTrunk, done: DialDone): Dial {
-  let isOver = false;
+function beginSoon(trunk: ClientTrunk, dialler: Dialler): Dial {
   process.nextTick(() => {
-    if (isOver) return;
-    if (trunk.isUsable) done(undefined, trunk.openChannel());
-    else done(GONE, undefined);
+    if (!dialler.isWanted) return;
+    if (trunk.isUsable) dialler.done(undefined, trunk.openChannel());
+    else dialler.done(GONE, undefined);
   });
   return {
     cancel: () => {
-      isOver = true;
+      dialler.isWanted = false;
     },
   };
 }
