@@ -62,7 +62,7 @@ export const FULL: Scale = {
   warmUpMs: 1_000,
   measureMs: 1_200,
   warmUpBytes: 2 ** 30,
-  warmUpConnections: 10_000,
+  warmUpConnections: 40_000,
   warmUpRequests: 20_000,
   sessions: 10_000,
   movingSessions: 2_000,
