@@ -57,6 +57,8 @@ export class Channel implements Carrier {
   busyPollMs = 0;
   /** It waits for `drained`. */
   awaitsDrain = false;
+  /** What else is known of it, to who accepted it. */
+  guest: object | undefined;
 
   constructor(id: number, host: ChannelHost, isOurs: boolean) {
     this.id = id;

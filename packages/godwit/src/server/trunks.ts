@@ -31,7 +31,7 @@ interface Shared {
   /** One of its channels has settled what it was for. */
   isProven: boolean;
   /** Channels that have not. */
-  readonly unsettled: Set<Carrier>;
+  unsettled: number;
   /** Channels that came to nothing, and those that may, as of then. */
   fruitless: number;
   countedAt: number;
@@ -42,7 +42,6 @@ export class Trunks {
   readonly #proofTimeoutMs: number;
   readonly #host: TrunksHost;
   readonly #all = new Set<Shared>();
-  readonly #byChannel = new WeakMap<Carrier, Shared>();
   #isEnding = false;
 
   /** A connection of which no channel comes to anything within `proofTimeoutMs` is closed. */
@@ -76,7 +75,7 @@ export class Trunks {
         },
       }),
       isProven: false,
-      unsettled: new Set(),
+      unsettled: 0,
       fruitless: 0,
       countedAt: now(),
       deadline: new Deadline(() => this.#expire(shared)),
@@ -88,10 +87,12 @@ export class Trunks {
 
   /** What the carrier was for is settled: if it is a channel, its connection is no stranger's. */
   settled(carrier: Carrier): void {
-    const shared = this.#byChannel.get(carrier);
-    if (shared?.unsettled.delete(carrier) !== true || shared.trunk.isOver) return;
+    if (!(carrier instanceof Channel) || carrier.guest === undefined) return;
+    const shared = carrier.guest as Shared;
+    carrier.guest = undefined;
+    shared.unsettled -= 1;
     // A carrier that is closed without having come to anything is told of in the same way.
-    if ((carrier as Channel).isClosed) return;
+    if (carrier.isClosed || shared.trunk.isOver) return;
     shared.fruitless -= 1;
     if (shared.isProven) return;
     shared.isProven = true;
@@ -111,8 +112,8 @@ export class Trunks {
 
   #onChannel(shared: Shared, channel: Channel): boolean {
     if (!this.#host.isListening() || !this.#mayBegin(shared)) return false;
-    this.#byChannel.set(channel, shared);
-    shared.unsettled.add(channel);
+    channel.guest = shared;
+    shared.unsettled += 1;
     if (shared.isProven) shared.deadline.set(undefined);
     this.#host.onCarrier(channel);
     return true;
@@ -121,7 +122,7 @@ export class Trunks {
   #mayBegin(shared: Shared): boolean {
     const time = now();
     const forgotten = ((time - shared.countedAt) / 1000) * FRUITLESS_CHANNELS_PER_SECOND;
-    shared.fruitless = Math.max(shared.unsettled.size, shared.fruitless - forgotten);
+    shared.fruitless = Math.max(shared.unsettled, shared.fruitless - forgotten);
     shared.countedAt = time;
     if (shared.fruitless >= FRUITLESS_CHANNELS_MAX) return false;
     shared.fruitless += 1;
