@@ -1,11 +1,13 @@
 /** Sessions of one process that share a connection (protocol.md §3.6): what they have in common, and what they must not. */
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   connect,
   createServer,
@@ -16,10 +18,17 @@ import {
   type ServerSocket,
   type Socket,
 } from 'godwit';
-import { OWN_CONNECTIONS } from '../../packages/godwit/src/carriers/sharing.ts';
+import { OWN_CONNECTIONS, REFUSED_PAUSE_MS } from '../../packages/godwit/src/carriers/sharing.ts';
 import { TRUNK_IDLE_MS } from '../../packages/godwit/src/carriers/client-trunk.ts';
 import { FRUITLESS_CHANNELS_MAX } from '../../packages/godwit/src/server/trunks.ts';
-import { RecordType, Role, encodePreface, writeRecordHeader } from '../../packages/godwit/src/wire/index.ts';
+import {
+  NONCE_BYTES,
+  RecordType,
+  Role,
+  encodeFrame,
+  encodePreface,
+  writeRecordHeader,
+} from '../../packages/godwit/src/wire/index.ts';
 import { startCluster } from './cluster.ts';
 import { count, startCounters } from './counters.ts';
 import { freePorts } from './free-ports.ts';
@@ -31,6 +40,11 @@ const IDENTITY = {
   key: readFileSync(path.join(FIXTURES, 'tls-key.pem')),
 };
 
+/** Of X25519, as OPEN carries it. */
+const KEY_SHARE = new Uint8Array(
+  generateKeyPairSync('x25519').publicKey.export({ type: 'spki', format: 'der' }).subarray(-32),
+);
+
 function echo(socket: ServerSocket): void {
   socket.importState();
   socket.onExportState(() => '');
@@ -38,8 +52,8 @@ function echo(socket: ServerSocket): void {
   socket.on('data', (chunk: Buffer) => socket.write(chunk));
 }
 
-async function start(options: ServerOptions = {}): Promise<Server> {
-  const server = createServer(options, echo);
+async function start(options: ServerOptions = {}, serve = echo): Promise<Server> {
+  const server = createServer(options, serve);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return server;
@@ -334,6 +348,48 @@ test('what a listener of one session throws is thrown, and the others get what i
   process.setUncaughtExceptionCaptureCallback(null);
 });
 
+test('where one session is denied, another on the same connection has all the time it would have by itself', async () => {
+  let verdict = async (): Promise<boolean> => true;
+  await using server = await start({ timers: { authenticateTimeoutMs: 1_000 }, authorize: () => verdict() });
+  using _own = await open(OWN_CONNECTIONS, [addressOf(server)]);
+  verdict = async () => false;
+  const denied = connect({ servers: [addressOf(server)], standby: false });
+  await once(denied, 'error');
+  await wait(700);
+  verdict = async () => {
+    await wait(600);
+    return true;
+  };
+  using late = await open(1, [addressOf(server)]);
+  await allEcho(late, 'late');
+});
+
+test('a connection on which many were refused takes others again, once it is quiet', async () => {
+  let isHeld = false;
+  const held: (() => void)[] = [];
+  await using server = await start({
+    limits: { maxHalfOpenPerAddress: 8 },
+    authorize: () => (isHeld ? new Promise((resolve) => held.push(() => resolve(true))) : true),
+  });
+  const address = addressOf(server);
+  using some = await open(OWN_CONNECTIONS + 1, [address]);
+  isHeld = true;
+  const alone = { servers: [address], standby: false, shareConnections: false };
+  using _waiting = Clients.from(Array.from({ length: 8 }, () => connect(alone))) as Clients;
+  await until(() => held.length === 8);
+  let refused = 0;
+  server.on('refused', () => (refused += 1));
+  const knocks = Array.from({ length: 30 }, () => connect({ servers: [address], standby: false }));
+  await Promise.all(knocks.map((knock) => once(knock, 'error')));
+  assert.ok(refused > 0);
+  isHeld = false;
+  for (const go of held) go();
+  await until(() => server.stats.halfOpen === 0);
+  await wait(REFUSED_PAUSE_MS + 100);
+  using next = await open(1, [address]);
+  assert.equal(next[0]?.localPort, some.at(-1)?.localPort);
+});
+
 describe('strangers', () => {
   function header(type: RecordType, channel: number, length = 0): Uint8Array {
     const bytes = new Uint8Array(8);
@@ -458,11 +514,15 @@ describe('strangers', () => {
       refusals.map(({ code }) => code),
       ['ERR_GODWIT_PROTOCOL', 'ERR_GODWIT_PROTOCOL'],
     );
-    assert.match(refusals[0]?.message ?? '', /a trunk within a trunk/);
+    assert.match(refusals[0]?.message ?? '', /a channel begins with a client's preface, and not with role 2/);
   });
 
   test('that are not of Godwit are not served plainly in a channel', async (t) => {
-    await using server = await start({ plain: 'accept', plainAfterMs: 50 });
+    await using server = await start({
+      plain: 'accept',
+      plainAfterMs: 50,
+      limits: { prefaceTimeoutMs: 200 },
+    });
     const refusals = refusalsOf(server);
     await stranger(
       t,
@@ -473,8 +533,111 @@ describe('strangers', () => {
     );
     await until(() => refusals.length === 2);
     assert.equal(server.stats.plain, 0);
-    for (const { code } of refusals)
-      assert.ok(['ERR_GODWIT_UNSUPPORTED', 'ERR_GODWIT_PROTOCOL'].includes(code), code);
+    assert.deepEqual(
+      refusals.map(({ code }) => code),
+      ['ERR_GODWIT_PROTOCOL', 'ERR_GODWIT_TIMEOUT'],
+    );
+  });
+
+  /** An OPEN that the server takes, behind its preface. */
+  function opening(): Buffer {
+    return Buffer.concat([
+      encodePreface(Role.Client),
+      encodeFrame('open', {
+        sessionId: new Uint8Array(randomBytes(16)),
+        epoch: 1,
+        service: '',
+        keyShare: KEY_SHARE,
+        nonce: new Uint8Array(randomBytes(NONCE_BYTES)),
+        credit: 2 ** 21,
+        retainLimitBytes: 2 ** 22,
+        maxBodyBytes: 2 ** 20,
+        features: 0,
+      }),
+    ]);
+  }
+
+  test('that begin a link of a member in a channel are no less strangers for it', async (t) => {
+    await using server = await start({ timers: { authenticateTimeoutMs: 300 } });
+    const refusals = refusalsOf(server);
+    const link = [header(RecordType.Open, 1), bytesOf(1, encodePreface(Role.Peer))];
+    await once(await stranger(t, server, ...link), 'close');
+    assert.deepEqual(
+      refusals.map(({ code }) => code),
+      ['ERR_GODWIT_PROTOCOL', 'ERR_GODWIT_TIMEOUT'],
+    );
+    await until(() => server.stats.halfOpen === 0);
+  });
+
+  test('that read nothing keep no more of a server’s memory than a connection may', async (t) => {
+    await using server = await start({ timers: { detachedTimeoutMs: 100 } }, (socket) => {
+      socket.on('error', () => undefined);
+      socket.write(Buffer.alloc(256 * 1024));
+    });
+    const socket = await stranger(t, server);
+    socket.pause();
+    const rounds = 40;
+    const atOnce = 20;
+    for (let round = 0; round < rounds; round += 1) {
+      for (let index = 1; index <= atOnce; index += 1) {
+        const channel = round * atOnce + index;
+        socket.write(Buffer.concat([header(RecordType.Open, channel), bytesOf(channel, opening())]));
+      }
+      await until(() => server.stats.sessions > 0);
+      for (let index = 1; index <= atOnce; index += 1)
+        socket.write(header(RecordType.Close, round * atOnce + index));
+      await until(() => server.stats.sessions === 0);
+    }
+    // 200 MiB were written for them.
+    assert.ok(process.memoryUsage().arrayBuffers < 64 * 2 ** 20, String(process.memoryUsage().arrayBuffers));
+    socket.destroy();
+  });
+
+  test('that say a part of a preface in each of many channels keep no more than that', async (t) => {
+    await using server = await start();
+    const socket = await stranger(t, server);
+    const before = process.memoryUsage().arrayBuffers;
+    const filler = Buffer.alloc(60 * 1024);
+    const channels = 500;
+    socket.write(header(RecordType.Open, 1));
+    socket.write(header(RecordType.Close, 1));
+    for (let channel = 2; channel < channels + 2; channel += 1) {
+      // In one chunk with what is dropped, as a server reads it.
+      const records = [
+        header(RecordType.Open, channel),
+        bytesOf(channel, Buffer.from('god')),
+        bytesOf(1, filler),
+      ];
+      if (!socket.write(Buffer.concat(records))) await once(socket, 'drain');
+    }
+    await until(() => server.stats.halfOpen === channels + 1);
+    assert.ok(process.memoryUsage().arrayBuffers - before < (channels * filler.byteLength) / 2);
+    socket.destroy();
+  });
+
+  test('whose only channel ends before it is begun leave nothing behind', async (t) => {
+    const asked = Promise.withResolvers<undefined>();
+    const answer = Promise.withResolvers<boolean>();
+    await using server = await start({
+      authorize: () => {
+        asked.resolve(undefined);
+        return answer.promise;
+      },
+      timers: { detachedTimeoutMs: 100 },
+    });
+    const socket = await stranger(t, server, header(RecordType.Open, 1));
+    // More than the server reads before it knows who is there.
+    socket.write(bytesOf(1, Buffer.concat([opening(), Buffer.alloc(160 * 1024)])));
+    await asked.promise;
+    socket.write(Buffer.concat([bytesOf(1, Buffer.alloc(1_000)), header(RecordType.Close, 1)]));
+    // It answers what was sent last, so it has read all of it.
+    socket.write(Buffer.concat([header(RecordType.Open, 2), bytesOf(2, encodePreface(Role.Client))]));
+    await once(socket, 'data');
+    socket.write(header(RecordType.Close, 2));
+    answer.resolve(true);
+    await until(() => server.stats.sessions === 0 && server.stats.carriers === 0);
+    await until(() => server.stats.trunks === 0);
+    socket.destroy();
   });
 });
 

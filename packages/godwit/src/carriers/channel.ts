@@ -57,6 +57,10 @@ export class Channel implements Carrier {
   busyPollMs = 0;
   /** It waits for `drained`. */
   awaitsDrain = false;
+  /** What was written while the connection took no more, which leaves in this channel's turn; undefined when nothing was. */
+  pending: Uint8Array[] | undefined;
+  /** It ends when that has left, or by then at the latest. */
+  endTimer: NodeJS.Timeout | undefined;
   /** What else is known of it, to who accepted it. */
   guest: object | undefined;
 
@@ -92,6 +96,7 @@ export class Channel implements Carrier {
   }
   /** Its own, of what the connection has not passed on: nothing of what the others wrote. */
   get bytesQueued(): number {
+    if (this.pending !== undefined) return this.pending.reduce((sum, part) => sum + part.byteLength, 0);
     return this.#queuedIn === this.#host.drains ? this.#bytesQueued : 0;
   }
   get isClosed(): boolean {
@@ -181,7 +186,6 @@ export class Channel implements Carrier {
   }
 
   drained(): void {
-    this.awaitsDrain = false;
     if (this.#closed === undefined && this.#handlers !== undefined)
       this.#call(giveDrain, this.#handlers, undefined);
   }

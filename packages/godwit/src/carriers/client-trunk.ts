@@ -14,13 +14,16 @@ const OUT_OF_REACH: CarrierClosed = {
   redial: true,
 };
 
+/** A server that was asked over another connection is not waited for any longer, in milliseconds: then it is no matter of the path. */
+const PROBE_TIMEOUT_MS = 5_000;
+
 export interface ClientTrunkHooks {
   /** The server did not take a channel. */
   refused(): void;
   /** It says nothing, for longer than it should: it is busy, or the path is gone. No channel begins any more. */
   suspected(): void;
-  /** The connection is over. `hasRead`: the server has said anything on it. */
-  closed(hasRead: boolean): void;
+  /** The connection is over. `isUnknown`: its server hung up and never said anything. */
+  closed(isUnknown: boolean): void;
 }
 
 export class ClientTrunk {
@@ -49,10 +52,10 @@ export class ClientTrunk {
       // Who hangs up without a word may know nothing of trunks, and all the same be a server.
       explain: (closed) => (this.#hasRead ? closed : { ...closed, reset: false, redial: true }),
       onEmpty: () => this.#idle(),
-      onClose: () => {
+      onClose: ({ reset }) => {
         clearTimeout(this.#answerTimer);
         clearTimeout(this.#idleTimer);
-        hooks.closed(this.#hasRead);
+        hooks.closed(reset && !this.#hasRead);
       },
     });
     this.#trunk.start();
@@ -66,23 +69,32 @@ export class ClientTrunk {
   }
 
   openChannel(): Channel {
-    const channel = this.#trunk.openChannel();
+    const channel = this.#begin();
     if (this.#unanswered.length === 0) this.#unansweredSince = performance.now();
     this.#unanswered.push(channel);
     this.#answerTimer ??= this.#lookIn(this.#answerTimeoutMs);
     return channel;
   }
 
-  /** Has the server say something, as it does to the first word of every channel, and calls back when it has. */
-  probe(onAnswer: () => void): void {
-    const channel = this.openChannel();
+  /**
+   * Has the server say something, as it does to the first word of every channel, and calls back when it has, or has not for
+   * `PROBE_TIMEOUT_MS`.
+   */
+  probe(done: (isAnswered: boolean) => void): void {
+    const channel = this.#begin();
+    channel.unref();
+    const timer = setTimeout(() => channel.end(), PROBE_TIMEOUT_MS).unref();
+    let isAnswered = false;
     channel.start({
       onData: () => {
+        isAnswered = true;
         channel.end();
-        onAnswer();
       },
       onDrain: () => undefined,
-      onClose: () => undefined,
+      onClose: () => {
+        clearTimeout(timer);
+        done(isAnswered);
+      },
     });
     channel.write([encodePreface(Role.Client)]);
   }
@@ -93,13 +105,19 @@ export class ClientTrunk {
     this.#idle();
   }
 
+  #begin(): Channel {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
+    return this.#trunk.openChannel();
+  }
+
   #lookIn(delayMs: number): NodeJS.Timeout {
     return setTimeout(() => this.#look(), delayMs).unref();
   }
 
   #look(): void {
     this.#answerTimer = undefined;
-    if (this.#unanswered.length === 0) return;
+    if (!this.#isAwaited) return;
     const left = this.#unansweredSince + this.#answerTimeoutMs - performance.now();
     if (left > 0) {
       this.#answerTimer = this.#lookIn(left);
@@ -107,11 +125,16 @@ export class ClientTrunk {
     }
     // This process may have been busy, and the answer may be there.
     setImmediate(() => {
-      if (this.#unanswered.length === 0 || this.#trunk.isOver) return;
+      if (!this.#isAwaited || this.#trunk.isOver) return;
       this.#isRetired = true;
       this.#hooks.suspected();
       this.#idle();
     });
+  }
+
+  /** Somebody waits for the server's first word. */
+  get #isAwaited(): boolean {
+    return this.#unanswered.some((channel) => !channel.isClosed);
   }
 
   #idle(): void {

@@ -10,6 +10,7 @@ import {
   type DialAddress,
   type DialDone,
   type DialOptions,
+  type DialStep,
   type ListenHandlers,
   type ListenTarget,
   type Listener,
@@ -51,10 +52,14 @@ export class SharingTransport implements Transport {
   dial(address: DialAddress, options: DialOptions, done: DialDone): Dial {
     // Who says how to dial wants a connection that is dialled so.
     if (isParticular(options)) return this.#base.dial(address, options, done);
-    const key = `${address.host} ${address.port}`;
+    // Not everybody may dial a Unix socket, nor then share what somebody else has dialled.
+    const key = `${address.host} ${address.port}${options.unixSockets === true ? ' unix' : ''}`;
     let pool = this.#pools.get(key);
     if (pool === undefined) {
-      pool = new Pool(this.#base, address, () => this.#pools.delete(key));
+      const made: Pool = new Pool(this.#base, address, () => {
+        if (this.#pools.get(key) === made) this.#pools.delete(key);
+      });
+      pool = made;
       this.#pools.set(key, pool);
     }
     return pool.dial(options, done);
@@ -76,6 +81,9 @@ function isParticular(options: DialOptions): boolean {
   );
 }
 
+/** Calls in the asynchronous context of the process itself: a shared connection outlives whoever dialled it first. */
+const apart = AsyncLocalStorage.snapshot();
+
 /** Somebody who waits for a channel. */
 interface Dialler {
   readonly done: DialDone;
@@ -85,7 +93,8 @@ interface Dialler {
 
 /** Somebody who waits for the shared connection. */
 interface Waiter extends Dialler {
-  /** Calls in its own asynchronous context, which is not that of who dialled first. */
+  readonly onStep: DialOptions['onStep'];
+  /** Calls in its own asynchronous context. */
   readonly inContext: (call: () => void) => void;
 }
 
@@ -106,9 +115,13 @@ class Pool {
   #aloneUntil = 0;
   /** The connection that new channels begin in; there may be older ones. */
   #trunk: ClientTrunk | undefined;
+  /** All that are not over. */
+  #trunks = 0;
   #dialing: Dialing | undefined;
   /** Those on which the server said nothing for longer than it should. */
   readonly #suspects = new Set<ClientTrunk>();
+  /** It is being asked over another one. */
+  #isProbing = false;
 
   constructor(base: Transport, address: DialAddress, onUnused: () => void) {
     this.#base = base;
@@ -123,7 +136,8 @@ class Pool {
     if (trunk?.isUsable === true) return beginSoon(trunk, { done, isWanted: true });
     if (this.#dialing === undefined && this.#own < OWN_CONNECTIONS) return this.#dialOwn(options, done);
     const dialing = (this.#dialing ??= this.#dialTrunk(options));
-    const waiter: Waiter = { done, isWanted: true, inContext: AsyncLocalStorage.snapshot() };
+    const { onStep } = options;
+    const waiter: Waiter = { done, onStep, isWanted: true, inContext: AsyncLocalStorage.snapshot() };
     dialing.waiters.add(waiter);
     return { cancel: () => this.#cancel(dialing, waiter) };
   }
@@ -137,13 +151,16 @@ class Pool {
       this.#own -= 1;
       this.#dropIfUnused();
     };
+    let isDone = false;
     const dial = this.#base.dial(this.#address, options, (error, carrier) => {
+      isDone = true;
       if (carrier instanceof SocketCarrier) carrier.whenClosed = leave;
       else leave();
       done(error, carrier);
     });
     return {
       cancel: () => {
+        if (isDone) return;
         dial.cancel();
         leave();
       },
@@ -153,50 +170,66 @@ class Pool {
   #dialTrunk(options: DialOptions): Dialing {
     const waiters = new Set<Waiter>();
     const begunAt = performance.now();
-    const dial = this.#base.dial(this.#address, options, (error, carrier) => {
-      this.#dialing = undefined;
-      const trunk = carrier && this.#begin(carrier, options, performance.now() - begunAt);
-      if (trunk !== undefined) this.#trunk = trunk;
-      for (const waiter of waiters)
-        waiter.inContext(() => {
-          if (trunk === undefined) process.nextTick(() => waiter.isWanted && waiter.done(error, undefined));
-          else beginSoon(trunk, waiter);
-        });
-      this.#dropIfUnused();
-    });
+    const onStep = (step: DialStep): void => {
+      for (const waiter of waiters) waiter.inContext(() => waiter.onStep?.(step));
+    };
+    const dial = apart(() =>
+      this.#base.dial(this.#address, { ...options, onStep }, (error, carrier) => {
+        this.#dialing = undefined;
+        if (carrier !== undefined) this.#trunk = this.#begin(carrier, options, performance.now() - begunAt);
+        else this.#isProbing = false;
+        const trunk = this.#trunk;
+        for (const waiter of waiters)
+          waiter.inContext(() => {
+            if (carrier === undefined || trunk === undefined)
+              process.nextTick(() => waiter.isWanted && waiter.done(error, undefined));
+            else beginSoon(trunk, waiter);
+          });
+        this.#dropIfUnused();
+      }),
+    );
     return { dial, waiters };
   }
 
   #cancel(dialing: Dialing, waiter: Waiter): void {
     waiter.isWanted = false;
     dialing.waiters.delete(waiter);
-    if (this.#dialing !== dialing || dialing.waiters.size > 0) return;
+    // Others may wait for what the server says on it.
+    if (this.#dialing !== dialing || dialing.waiters.size > 0 || this.#suspects.size > 0) return;
     this.#dialing = undefined;
     dialing.dial.cancel();
     this.#dropIfUnused();
   }
 
   #begin(carrier: Carrier, options: DialOptions, connectMs: number): ClientTrunk {
-    // They are of the session that dialled first.
-    const { onStep: _onStep, ...withoutSteps } = options;
     const answerTimeoutMs = Math.max(ANSWER_TIMEOUT_MS, connectMs * ANSWER_ROUND_TRIPS);
     const trunk: ClientTrunk = new ClientTrunk(carrier, answerTimeoutMs, {
       refused: () => this.#goAlone(REFUSED_PAUSE_MS),
-      suspected: () => {
-        this.#suspects.add(trunk);
-        if (this.#trunk === trunk) this.#trunk = undefined;
-        // Whoever waits for another connection has it asked as well.
-        this.#dialing ??= this.#dialTrunk(withoutSteps);
-      },
-      closed: (hasRead) => {
+      suspected: () => this.#suspect(trunk, options),
+      closed: (isUnknown) => {
+        this.#trunks -= 1;
         this.#suspects.delete(trunk);
         if (this.#trunk === trunk) this.#trunk = undefined;
-        if (!hasRead) this.#goAlone(UNKNOWN_PAUSE_MS);
+        if (isUnknown) this.#goAlone(UNKNOWN_PAUSE_MS);
         this.#dropIfUnused();
       },
     });
-    if (this.#suspects.size > 0) trunk.probe(() => this.#answered());
+    this.#trunks += 1;
+    if (this.#isProbing)
+      trunk.probe((isAnswered) => {
+        this.#isProbing = false;
+        if (isAnswered) this.#answered();
+      });
     return trunk;
+  }
+
+  /** The server is asked over another connection, which whoever comes next will want anyway; over one at a time. */
+  #suspect(trunk: ClientTrunk, options: DialOptions): void {
+    this.#suspects.add(trunk);
+    if (this.#trunk === trunk) this.#trunk = undefined;
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    this.#dialing ??= this.#dialTrunk(options);
   }
 
   /** The server lives, and there is a way to it. */
@@ -207,16 +240,12 @@ class Pool {
 
   #goAlone(pauseMs: number): void {
     this.#aloneUntil = Math.max(this.#aloneUntil, performance.now() + pauseMs);
+    setTimeout(() => this.#dropIfUnused(), pauseMs + 1).unref();
   }
 
   #dropIfUnused(): void {
-    if (
-      this.#own === 0 &&
-      this.#trunk === undefined &&
-      this.#dialing === undefined &&
-      performance.now() >= this.#aloneUntil
-    )
-      this.#onUnused();
+    const isInUse = this.#own > 0 || this.#trunks > 0 || this.#dialing !== undefined;
+    if (!isInUse && performance.now() >= this.#aloneUntil) this.#onUnused();
   }
 }
 

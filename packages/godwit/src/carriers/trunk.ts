@@ -4,7 +4,7 @@
  * credit and its end are its own. What they have in common is the order of their bytes, and the pipe's end.
  */
 import { CHANNEL_MAX, ProtocolError, RecordReader, RecordType, WireCode } from '../wire/index.ts';
-import { ENDED_BY_PEER, type Carrier, type CarrierClosed } from './carrier.ts';
+import { ENDED_BY_PEER, END_TIMEOUT_MS, type Carrier, type CarrierClosed } from './carrier.ts';
 import { Channel, type ChannelHost } from './channel.ts';
 import { RecordBatch } from './record-batch.ts';
 
@@ -13,6 +13,18 @@ import { RecordBatch } from './record-batch.ts';
  * goes on.
  */
 const SEND_NOW_BYTES = 4 * 1024;
+
+/**
+ * Bytes that may wait for a peer that takes nothing, in bytes. Data is held back long before that, so these are the ends of channels and the
+ * like, of which who reads nothing can cause any number: the connection is closed. Memory cost: as much a trunk.
+ */
+export const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
+
+const NOT_TAKEN: CarrierClosed = {
+  code: 'ERR_GODWIT_LIMIT_EXCEEDED',
+  message: `more than ${QUEUED_BYTES_MAX} bytes wait for a peer that does not take them`,
+  reset: false,
+};
 
 export const REFUSED: CarrierClosed = {
   code: 'ECONNREFUSED',
@@ -35,6 +47,8 @@ export interface TrunkHooks {
   onEmpty(): void;
   /** The connection is over, and each of its channels hears of it. */
   onClose(closed: CarrierClosed): void;
+  /** Nothing is left of it: its peer has taken the last bytes, or did not in time. */
+  onGone?(): void;
 }
 
 export class Trunk implements ChannelHost {
@@ -88,7 +102,10 @@ export class Trunk implements ChannelHost {
     this.carrier.start({
       onData: (chunk) => this.#read(chunk),
       onDrain: () => this.#drained(),
-      onClose: (closed) => this.#lose(closed),
+      onClose: (closed) => {
+        this.#lose(closed);
+        this.#hooks.onGone?.();
+      },
     });
     if (behind !== undefined && behind.byteLength > 0) this.#read(behind);
   }
@@ -118,23 +135,23 @@ export class Trunk implements ChannelHost {
 
   send(channel: Channel, parts: readonly Uint8Array[]): boolean {
     if (this.#isOver) return true;
-    this.#busyPollMs = Math.max(this.#busyPollMs, channel.busyPollMs);
-    this.#batch.addBytes(channel.id, parts);
-    if (this.#batch.byteLength >= SEND_NOW_BYTES) this.#flush();
-    else this.#flushSoon();
-    if (!this.#isBlocked) return true;
-    if (!channel.awaitsDrain) {
-      channel.awaitsDrain = true;
-      this.#awaitingDrain.push(channel);
-    }
-    return false;
+    if (this.#isBlocked) (channel.pending ??= []).push(...parts);
+    else this.#pass(channel, parts);
+    if (this.#isBlocked) this.#awaitDrain(channel);
+    return !this.#isBlocked;
   }
 
   close(channel: Channel): void {
-    if (!this.#channels.delete(channel.id) || this.#isOver) return;
-    this.#batch.add(RecordType.Close, channel.id);
-    this.#flushSoon();
-    if (this.#channels.size === 0) this.#hooks.onEmpty();
+    if (this.#isOver || !this.#channels.has(channel.id)) return;
+    if (channel.pending === undefined) {
+      this.#finish(channel);
+      return;
+    }
+    // As with a socket: what was written still leaves, if its peer takes it in time.
+    channel.endTimer = setTimeout(() => {
+      channel.pending = undefined;
+      this.#finish(channel);
+    }, END_TIMEOUT_MS).unref();
   }
 
   countReference(by: 1 | -1): void {
@@ -160,6 +177,7 @@ export class Trunk implements ChannelHost {
   }
 
   #onBytes(id: number, piece: Uint8Array): void {
+    if (this.#isOver) return;
     const channel = this.#channels.get(id);
     if (channel === undefined) {
       // What comes behind our Close is dropped; for a channel that nobody opened there is no reason.
@@ -174,6 +192,7 @@ export class Trunk implements ChannelHost {
   }
 
   #onOpen(id: number): void {
+    if (this.#isOver) return;
     if (this.#hooks.onChannel === undefined)
       throw new ProtocolError(WireCode.Protocol, 'a server opens no channels');
     if (id <= this.#highestChannel)
@@ -193,13 +212,14 @@ export class Trunk implements ChannelHost {
   }
 
   #onClose(id: number, closed: CarrierClosed): void {
+    if (this.#isOver) return;
     const channel = this.#channels.get(id);
     if (channel === undefined) {
       if (id > this.#highestChannel)
         throw new ProtocolError(WireCode.Protocol, `the end of channel ${id}, which was not opened`);
       return;
     }
-    this.#channels.delete(id);
+    this.#forget(channel);
     channel.lost(closed);
     if (this.#channels.size === 0) this.#hooks.onEmpty();
   }
@@ -218,6 +238,21 @@ export class Trunk implements ChannelHost {
     return channel;
   }
 
+  /** Nothing more of it is sent or read. */
+  #forget(channel: Channel): void {
+    this.#channels.delete(channel.id);
+    clearTimeout(channel.endTimer);
+    channel.pending = undefined;
+  }
+
+  /** Ends a channel of which all that was written has left. */
+  #finish(channel: Channel): void {
+    this.#forget(channel);
+    this.#batch.add(RecordType.Close, channel.id);
+    this.#flushSoon();
+    if (this.#channels.size === 0) this.#hooks.onEmpty();
+  }
+
   // --- Writing ----------------------------------------------------------------------------------------------------
 
   #flushSoon(): void {
@@ -232,20 +267,48 @@ export class Trunk implements ChannelHost {
     this.#flush();
   }
 
+  #pass(channel: Channel, parts: readonly Uint8Array[]): void {
+    this.#busyPollMs = Math.max(this.#busyPollMs, channel.busyPollMs);
+    this.#batch.addBytes(channel.id, parts);
+    if (this.#batch.byteLength >= SEND_NOW_BYTES) this.#flush();
+    else this.#flushSoon();
+  }
+
+  #awaitDrain(channel: Channel): void {
+    if (channel.awaitsDrain) return;
+    channel.awaitsDrain = true;
+    this.#awaitingDrain.push(channel);
+  }
+
   #flush(): void {
     if (this.#isOver || this.#batch.byteLength === 0) return;
     this.carrier.setBusyPoll(this.#busyPollMs);
     this.#busyPollMs = 0;
     if (!this.carrier.write(this.#batch.take())) this.#isBlocked = true;
     else if (this.carrier.bytesQueued === 0) this.drains += 1;
+    if (this.carrier.bytesQueued <= QUEUED_BYTES_MAX) return;
+    this.#lose(NOT_TAKEN);
+    this.carrier.destroy();
   }
 
+  /** Those that wait have their turn, in the order in which they came, until no more is taken. */
   #drained(): void {
     this.#isBlocked = false;
     this.drains += 1;
     const waiting = this.#awaitingDrain;
     this.#awaitingDrain = [];
-    for (const channel of waiting) apart(() => channel.drained());
+    for (const channel of waiting) {
+      channel.awaitsDrain = false;
+      if (!this.#channels.has(channel.id)) continue;
+      if (!this.#isBlocked && channel.pending !== undefined) {
+        const { pending } = channel;
+        channel.pending = undefined;
+        this.#pass(channel, pending);
+        if (channel.isClosed) this.#finish(channel);
+      }
+      if (this.#isBlocked) this.#awaitDrain(channel);
+      else apart(() => channel.drained());
+    }
   }
 
   // --- The end ----------------------------------------------------------------------------------------------------
@@ -262,7 +325,7 @@ export class Trunk implements ChannelHost {
     if (this.#isOver) return;
     this.#isOver = true;
     const channels = [...this.#channels.values()];
-    this.#channels.clear();
+    for (const channel of channels) this.#forget(channel);
     this.#awaitingDrain = [];
     this.#batch.take();
     const told = this.#hooks.explain?.(closed) ?? closed;

@@ -39,7 +39,7 @@ export class Arrivals {
     const settled = (carrier: Carrier): void => this.settled(carrier);
     this.#trunks = new Trunks(settings.timers.authenticateTimeoutMs, {
       isListening: () => hooks.isListening(),
-      onCarrier: (carrier) => this.accept(carrier),
+      onChannel: (channel) => this.#admit(channel),
       refused,
       settled,
     });
@@ -65,17 +65,9 @@ export class Arrivals {
     return this.#trunks.size;
   }
 
-  /** An accepted connection, or a channel of one. */
+  /** An accepted connection. */
   accept(carrier: Carrier): void {
-    const objection = objectionTo(carrier.remoteAddress, this.#settings.blockList, this.#halfOpen);
-    if (objection !== undefined) {
-      this.#hooks.refused(objection, peerOf(carrier));
-      carrier.destroy();
-      return;
-    }
-    this.#halfOpen.enterCarrier(carrier);
-    this.#hooks.arrived(carrier);
-    this.#gate.accept(carrier);
+    if (!this.#admit(carrier)) carrier.destroy();
   }
 
   /** A handshake of TLS begins; the answer is called when it is over. Undefined: the peer is to be closed at once. */
@@ -84,6 +76,18 @@ export class Arrivals {
     if (objection === undefined) return this.#halfOpen.enter(peer.address);
     this.#hooks.refused(objection, peer);
     return undefined;
+  }
+
+  #admit(carrier: Carrier): boolean {
+    const objection = objectionTo(carrier.remoteAddress, this.#settings.blockList, this.#halfOpen);
+    if (objection !== undefined) {
+      this.#hooks.refused(objection, peerOf(carrier));
+      return false;
+    }
+    this.#halfOpen.enterCarrier(carrier);
+    this.#hooks.arrived(carrier);
+    this.#gate.accept(carrier);
+    return true;
   }
 
   /** What the carrier was for is settled, or it is closed; may be told again. */

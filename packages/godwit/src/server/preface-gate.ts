@@ -1,5 +1,6 @@
 /** Where accepted carriers wait until their first bytes tell who they are (protocol.md §3). */
 import type { Carrier } from '../carriers/carrier.ts';
+import { Channel } from '../carriers/channel.ts';
 import { ALPN_PROTOCOL } from '../carriers/tls.ts';
 import type { Failure } from '../session/client-events.ts';
 import { Deadline, now } from '../socket/timers.ts';
@@ -135,14 +136,16 @@ export class PrefaceGate {
   }
 
   #mayBePlain(carrier: Carrier): boolean {
-    return this.#plain !== undefined && !this.#isNamed(carrier);
+    // Whose channel it is speaks Godwit.
+    return this.#plain !== undefined && !this.#isNamed(carrier) && !(carrier instanceof Channel);
   }
 
   #receive(waiting: Waiting, chunk: Uint8Array): void {
     const { carrier } = waiting;
     const received = waiting.received.byteLength === 0 ? chunk : concatBytes([waiting.received, chunk]);
-    waiting.received = received;
     if (mayBePreface(received) && received.byteLength < PREFACE_BYTES) {
+      // A part of a chunk must not keep all of it.
+      waiting.received = carrier.lendsChunks ? new Uint8Array(received) : received;
       this.#hasBegun(waiting);
       return;
     }
@@ -162,6 +165,11 @@ export class PrefaceGate {
         carrier.write([encodeFrame('refuse', { epoch: 0, code, tryElsewhere: true, message })]);
       }
       this.#refuse(carrier, { code: error.code, message: error.message });
+      return;
+    }
+    if (role !== Role.Client && carrier instanceof Channel) {
+      const message = `a channel begins with a client's preface, and not with role ${role}`;
+      this.#refuse(carrier, { code: 'ERR_GODWIT_PROTOCOL', message });
       return;
     }
     if (role === Role.Client) this.#keeper.acceptClient(carrier, received.subarray(PREFACE_BYTES));

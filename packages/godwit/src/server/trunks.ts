@@ -6,7 +6,7 @@ import type { Failure } from '../session/client-events.ts';
 import { Deadline, now } from '../socket/timers.ts';
 
 /** A server keeps a shared connection without channels for so long, in milliseconds: its client ends it before. */
-export const EMPTY_TRUNK_TIMEOUT_MS = 30_000;
+export const EMPTY_TRUNK_TIMEOUT_MS = 15_000;
 /**
  * Channels of one connection that may have come to nothing, or not to anything yet, at the most: further ones are refused, since a channel
  * costs its client 20 bytes, and the server a carrier.
@@ -15,11 +15,14 @@ export const FRUITLESS_CHANNELS_MAX = 1_024;
 /** So many channels that came to nothing are forgotten in a second. */
 export const FRUITLESS_CHANNELS_PER_SECOND = 256;
 
+/** What a connection is hung up on for, and who came is told of. */
+const HANGS_UP: ReadonlySet<string> = new Set(['ERR_GODWIT_PROTOCOL', 'ERR_GODWIT_LIMIT_EXCEEDED']);
+
 export interface TrunksHost {
   /** Channels are taken: the server listens. */
   isListening(): boolean;
-  /** A carrier like any other comes in. */
-  onCarrier(carrier: Carrier): void;
+  /** A carrier like any other comes in. False: it may not. */
+  onChannel(channel: Channel): boolean;
   refused(carrier: Carrier, failure: Failure): void;
   /** The connection has shown that somebody is behind it, or is closed. */
   settled(carrier: Carrier): void;
@@ -58,21 +61,17 @@ export class Trunks {
   accept(carrier: Carrier, behind: Uint8Array): void {
     // A server may listen again.
     this.#isEnding = false;
-    if (carrier instanceof Channel) {
-      this.#host.refused(carrier, { code: 'ERR_GODWIT_PROTOCOL', message: 'a trunk within a trunk' });
-      carrier.end();
-      return;
-    }
     const shared: Shared = {
       trunk: new Trunk(carrier, {
         onChannel: (channel) => this.#onChannel(shared, channel),
         onEmpty: () => this.#emptied(shared),
         onClose: ({ code, message }) => {
-          if (code === 'ERR_GODWIT_PROTOCOL') this.#host.refused(carrier, { code, message });
+          if (HANGS_UP.has(code)) this.#host.refused(carrier, { code, message });
           this.#all.delete(shared);
           shared.deadline.set(undefined);
-          this.#host.settled(carrier);
         },
+        // Until then it takes up its place.
+        onGone: () => this.#host.settled(carrier),
       }),
       isProven: false,
       unsettled: 0,
@@ -96,7 +95,8 @@ export class Trunks {
     shared.fruitless -= 1;
     if (shared.isProven) return;
     shared.isProven = true;
-    shared.deadline.set(undefined);
+    if (shared.trunk.size > 0) shared.deadline.set(undefined);
+    else this.#emptied(shared);
     this.#host.settled(shared.trunk.carrier);
   }
 
@@ -115,8 +115,11 @@ export class Trunks {
     channel.guest = shared;
     shared.unsettled += 1;
     if (shared.isProven) shared.deadline.set(undefined);
-    this.#host.onCarrier(channel);
-    return true;
+    if (this.#host.onChannel(channel)) return true;
+    // It stays among those that came to nothing.
+    channel.guest = undefined;
+    shared.unsettled -= 1;
+    return false;
   }
 
   #mayBegin(shared: Shared): boolean {
@@ -134,11 +137,19 @@ export class Trunks {
     else if (shared.isProven) shared.deadline.set(now() + EMPTY_TRUNK_TIMEOUT_MS);
   }
 
-  #expire({ trunk, isProven }: Shared): void {
-    if (!isProven) {
-      const message = `no channel of the connection came to anything within ${this.#proofTimeoutMs} ms`;
-      this.#host.refused(trunk.carrier, { code: 'ERR_GODWIT_TIMEOUT', message });
-    } else if (trunk.size > 0) return;
+  #expire(shared: Shared): void {
+    const { trunk, isProven, unsettled } = shared;
+    if (isProven) {
+      if (trunk.size === 0) trunk.end();
+      return;
+    }
+    // Each of them has as much time for itself.
+    if (unsettled > 0) {
+      shared.deadline.set(now() + this.#proofTimeoutMs);
+      return;
+    }
+    const message = `no channel of the connection came to anything within ${this.#proofTimeoutMs} ms`;
+    this.#host.refused(trunk.carrier, { code: 'ERR_GODWIT_TIMEOUT', message });
     trunk.end();
   }
 }
