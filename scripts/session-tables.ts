@@ -47,6 +47,8 @@ const CONSTANTS: readonly (readonly [file: string, name: string, text?: string])
   ['carriers/client-trunk.ts', 'TRUNK_IDLE_MS'],
   ['carriers/client-trunk.ts', 'PROBE_TIMEOUT_MS'],
   ['carriers/channel.ts', 'UNREAD_BYTES_MAX'],
+  ['carriers/channel.ts', 'BULK_BYTES'],
+  ['carriers/channel.ts', 'BULK_WINDOW_MS'],
   ['carriers/trunk.ts', 'QUEUED_BYTES_MAX'],
   ['server/trunks.ts', 'EMPTY_TRUNK_TIMEOUT_MS'],
   ['server/trunks.ts', 'FRUITLESS_CHANNELS_MAX'],

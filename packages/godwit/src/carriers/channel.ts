@@ -10,6 +10,11 @@ import { ENDED_HERE } from './carrier.ts';
  */
 export const UNREAD_BYTES_MAX = 256 * 1024;
 
+/** A channel in which so many bytes pass within `BULK_WINDOW_MS`, either way, is a bulk stream, in bytes. */
+export const BULK_BYTES = 1024 * 1024;
+/** In which `BULK_BYTES` are counted, in milliseconds. */
+export const BULK_WINDOW_MS = 10_000;
+
 const FLOODED: CarrierClosed = {
   code: 'ERR_GODWIT_LIMIT_EXCEEDED',
   message: `more than ${UNREAD_BYTES_MAX} bytes on a channel that is not read`,
@@ -61,6 +66,9 @@ export class Channel implements Carrier {
   pending: Uint8Array[] | undefined;
   /** It ends when that has left, or by then at the latest. */
   endTimer: NodeJS.Timeout | undefined;
+  /** Bytes that have passed in the window, and until when that is. */
+  #passedBytes = 0;
+  #windowEndsAt = 0;
   /** What else is known of it, to who accepted it. */
   guest: object | undefined;
 
@@ -169,6 +177,17 @@ export class Channel implements Carrier {
   }
   set typeOfService(typeOfService: number) {
     this.#host.carrier.typeOfService = typeOfService;
+  }
+
+  /** So many bytes pass, either way. Answers whether it is a bulk stream. */
+  isBulkWith(bytes: number): boolean {
+    const now = performance.now();
+    if (now >= this.#windowEndsAt) {
+      this.#windowEndsAt = now + BULK_WINDOW_MS;
+      this.#passedBytes = 0;
+    }
+    this.#passedBytes += bytes;
+    return this.#passedBytes >= BULK_BYTES;
   }
 
   // --- The trunk's calls ------------------------------------------------------------------------------------------

@@ -49,6 +49,9 @@ export class ClientTrunk {
         if (this.#unanswered.length > 0) this.#unanswered = [];
       },
       onRefused: () => hooks.refused(),
+      onBulk: () => {
+        this.#isRetired = true;
+      },
       // Who hangs up without a word may know nothing of trunks, and all the same be a server.
       explain: (closed) => (this.#hasRead ? closed : { ...closed, reset: false, redial: true }),
       onEmpty: () => this.#idle(),

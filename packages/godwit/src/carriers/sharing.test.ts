@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { until } from '../../../../test/integration/until.ts';
 import { PREFACE_BYTES, Role } from '../wire/index.ts';
 import type { Carrier, CarrierClosed, DialOptions, DialStep } from './carrier.ts';
-import { Channel } from './channel.ts';
+import { BULK_BYTES, Channel } from './channel.ts';
 import { TRUNK_IDLE_MS } from './client-trunk.ts';
 import { ANSWER_TIMEOUT_MS, OWN_CONNECTIONS, SharingTransport } from './sharing.ts';
 import { SocketCarrier, TcpTransport } from './tcp.ts';
@@ -19,6 +19,7 @@ class Server {
   readonly #server: net.Server;
   connections = 0;
   open = 0;
+  answer: Uint8Array = Buffer.from('answer');
   /** Whether a connection, counted from 1, is answered. */
   answers: (connection: number) => boolean = () => true;
 
@@ -46,7 +47,7 @@ class Server {
     const answer = (channel: Carrier): boolean => {
       channel.start({
         onData: () => {
-          if (this.answers(connection)) channel.write([Buffer.from('answer')]);
+          if (this.answers(connection)) channel.write([this.answer]);
         },
         onDrain: () => undefined,
         onClose: () => undefined,
@@ -72,6 +73,8 @@ class Server {
 interface Dialled {
   readonly carrier: Carrier;
   readonly closed: Promise<CarrierClosed>;
+  /** Bytes that came. */
+  received: number;
 }
 
 /** A server, and how to dial it; what is dialled is closed with the test. */
@@ -87,14 +90,18 @@ async function setUp(t: TestContext, transport = new SharingTransport(new TcpTra
         }
         t.after(() => carrier.destroy());
         const closed = Promise.withResolvers<CarrierClosed>();
+        const dialled: Dialled = { carrier, closed: closed.promise, received: 0 };
         carrier.start({
-          onData: () => resolve({ carrier, closed: closed.promise }),
+          onData: ({ byteLength }) => {
+            dialled.received += byteLength;
+            resolve(dialled);
+          },
           onDrain: () => undefined,
           onClose: closed.resolve,
         });
         carrier.write([Buffer.from('first word')]);
         // Connections of their own are not answered here.
-        if (!isHeard || carrier instanceof SocketCarrier) resolve({ carrier, closed: closed.promise });
+        if (!isHeard || carrier instanceof SocketCarrier) resolve(dialled);
       });
     });
   const own: Dialled[] = [];
@@ -110,6 +117,25 @@ test('the first carriers have connections of their own; those beyond share one, 
   assert.ok(shared.every(({ carrier }) => carrier instanceof Channel));
   assert.equal(server.connections, OWN_CONNECTIONS + 1);
 });
+
+for (const way of ['up', 'down'] as const)
+  test(`no other carrier is put behind a bulk stream (${way})`, async (t) => {
+    const { server, dial } = await setUp(t);
+    const [bulk, small] = [await dial(), await dial()];
+    assert.equal(bulk.carrier.localPort, small.carrier.localPort);
+    if (way === 'up') bulk.carrier.write([Buffer.alloc(BULK_BYTES)]);
+    else {
+      server.answer = Buffer.alloc(BULK_BYTES);
+      bulk.carrier.write([Buffer.from('much')]);
+      await until(() => bulk.received >= BULK_BYTES);
+      server.answer = Buffer.from('little');
+    }
+    const next = await dial();
+    assert.ok(next.carrier instanceof Channel);
+    assert.notEqual(next.carrier.localPort, bulk.carrier.localPort);
+    assert.equal((small.carrier as Channel).isClosed, false);
+    assert.equal((await dial()).carrier.localPort, next.carrier.localPort);
+  });
 
 test('a connection without channels is kept from its last one on, not from an earlier one', async (t) => {
   const { server, dial } = await setUp(t);

@@ -41,6 +41,8 @@ export interface TrunkHooks {
   onRead?(): void;
   /** The peer did not take a channel. */
   onRefused?(): void;
+  /** One of its channels is a bulk stream, behind which others may wait for long. */
+  onBulk?(): void;
   /** What the end of the connection means for its channels. Default: the same. */
   explain?(closed: CarrierClosed): CarrierClosed;
   /** The last channel is gone; there may be others. */
@@ -185,6 +187,7 @@ export class Trunk implements ChannelHost {
         throw new ProtocolError(WireCode.Protocol, `bytes of channel ${id}, which was not opened`);
       return;
     }
+    this.#count(channel, piece.byteLength);
     // Who keeps a small piece of a large chunk would keep all of it.
     this.isLending = this.carrier.lendsChunks || piece.byteLength * 2 < this.#chunkBytes;
     apart(() => channel.take(piece));
@@ -269,9 +272,15 @@ export class Trunk implements ChannelHost {
 
   #pass(channel: Channel, parts: readonly Uint8Array[]): void {
     this.#busyPollMs = Math.max(this.#busyPollMs, channel.busyPollMs);
+    const before = this.#batch.byteLength;
     this.#batch.addBytes(channel.id, parts);
+    this.#count(channel, this.#batch.byteLength - before);
     if (this.#batch.byteLength >= SEND_NOW_BYTES) this.#flush();
     else this.#flushSoon();
+  }
+
+  #count(channel: Channel, bytes: number): void {
+    if (this.#hooks.onBulk !== undefined && channel.isBulkWith(bytes)) this.#hooks.onBulk();
   }
 
   #awaitDrain(channel: Channel): void {
