@@ -663,7 +663,7 @@ describe('strangers', () => {
   });
 });
 
-test('a server that refuses channels, or knows none, is spoken to over connections of one’s own', async (t) => {
+test('a server that knows no trunks is spoken to over connections of one’s own', async (t) => {
   await using server = await start();
   const { port } = server.address() as AddressInfo;
   let trunks = 0;

@@ -10,7 +10,7 @@ import { PREFACE_BYTES, Role } from '../wire/index.ts';
 import type { Carrier, CarrierClosed, DialOptions, DialStep } from './carrier.ts';
 import { BULK_BYTES, Channel } from './channel.ts';
 import { TRUNK_IDLE_MS } from './client-trunk.ts';
-import { ANSWER_TIMEOUT_MS, OWN_CONNECTIONS, SharingTransport } from './sharing.ts';
+import { ANSWER_TIMEOUT_MS, OWN_CONNECTIONS, REFUSED_PAUSE_MS, SharingTransport } from './sharing.ts';
 import { SocketCarrier, TcpTransport } from './tcp.ts';
 import { Trunk } from './trunk.ts';
 
@@ -20,6 +20,7 @@ class Server {
   connections = 0;
   open = 0;
   answer: Uint8Array = Buffer.from('answer');
+  takesChannels = true;
   /** Whether a connection, counted from 1, is answered. */
   answers: (connection: number) => boolean = () => true;
 
@@ -45,6 +46,7 @@ class Server {
 
   #serve(carrier: SocketCarrier, connection: number): void {
     const answer = (channel: Carrier): boolean => {
+      if (!this.takesChannels) return false;
       channel.start({
         onData: () => {
           if (this.answers(connection)) channel.write([this.answer]);
@@ -217,6 +219,19 @@ test('a connection that this side ended without a word from the server says noth
   await until(() => server.open === OWN_CONNECTIONS);
   server.answers = () => true;
   assert.ok((await dial()).carrier instanceof Channel);
+});
+
+test('where a server refuses a channel, carriers have connections of their own for a while', async (t) => {
+  const { server, dial } = await setUp(t);
+  const before = await dial();
+  server.takesChannels = false;
+  const refused = await dial({}, false);
+  const { code, reset, redial } = await refused.closed;
+  assert.deepEqual([code, reset, redial], ['ECONNREFUSED', false, true]);
+  server.takesChannels = true;
+  assert.ok((await dial()).carrier instanceof SocketCarrier);
+  await wait(REFUSED_PAUSE_MS + 50);
+  assert.equal((await dial()).carrier.localPort, before.carrier.localPort);
 });
 
 test('an old connection that ends forgets nothing of the new one', async (t) => {

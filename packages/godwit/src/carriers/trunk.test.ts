@@ -3,10 +3,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RecordType, writeRecordHeader } from '../wire/index.ts';
-import type { Carrier, CarrierClosed, CarrierHandlers } from './carrier.ts';
+import { END_TIMEOUT_MS, type Carrier, type CarrierClosed, type CarrierHandlers } from './carrier.ts';
 import { UNREAD_BYTES_MAX, type Channel } from './channel.ts';
 import { createMemoryPair, type MemoryCarrier } from './memory.ts';
-import { REFUSED, Trunk, type TrunkHooks } from './trunk.ts';
+import { QUEUED_BYTES_MAX, REFUSED, Trunk, type TrunkHooks } from './trunk.ts';
 
 /** What happened to a channel, as text. */
 class Log implements CarrierHandlers {
@@ -256,6 +256,64 @@ test('a write that fills the connection answers false, and is told when that has
   await settle();
   assert.deepEqual([a.log.drains, b.log.drains], [1, 1]);
   assert.deepEqual([a.channel.bytesQueued, b.channel.bytesQueued], [0, 0]);
+});
+
+describe('where the peer takes no more', () => {
+  /** A connection that is full, a channel in which more was written, and another one. */
+  async function full() {
+    const ends = pair();
+    const [blocking, waiting] = [open(ends.client), open(ends.client)];
+    await settle();
+    ends.pipes[1].pause();
+    blocking.channel.write([Buffer.alloc(300_000)]);
+    assert.equal(waiting.channel.write([Buffer.from('waits')]), false);
+    return { ...ends, waiting };
+  }
+
+  test('what was written in a channel that ends still leaves, and then its end', async () => {
+    const { waiting, accepted, pipes } = await full();
+    waiting.channel.end();
+    await settle();
+    pipes[1].resume();
+    await settle();
+    assert.deepEqual([accepted[1]?.log.text, accepted[1]?.log.code], ['waits', 'ECONNRESET']);
+  });
+
+  test('it is dropped when that takes too long, and the channel ends all the same', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { waiting, accepted, pipes } = await full();
+    waiting.channel.end();
+    t.mock.timers.tick(END_TIMEOUT_MS);
+    pipes[1].resume();
+    await settle();
+    assert.deepEqual([accepted[1]?.log.text, accepted[1]?.log.code], ['', 'ECONNRESET']);
+  });
+
+  test('one large write is not too much, however large', async () => {
+    const { client, accepted } = pair();
+    const { channel } = open(client);
+    channel.write([Buffer.alloc(2 * QUEUED_BYTES_MAX)]);
+    channel.end();
+    await settle();
+    assert.equal(accepted[0]?.log.text.length, 2 * QUEUED_BYTES_MAX);
+    assert.equal(client.isOver, false);
+  });
+
+  test('a connection is closed whose peer takes nothing while channels begin and end', async () => {
+    const { client, ends } = await full();
+    // An Open and a Close each.
+    const enough = QUEUED_BYTES_MAX / 16;
+    for (let count = 0; count < enough; count += 1) {
+      client.openChannel().end();
+      if (count % 1_000 === 0) client.flushNow();
+    }
+    client.flushNow();
+    assert.equal(client.isOver, false);
+    for (let count = 0; count < 1_000; count += 1) client.openChannel().end();
+    client.flushNow();
+    assert.ok(client.isOver);
+    assert.equal((ends.at(-1) as CarrierClosed).code, 'ERR_GODWIT_LIMIT_EXCEEDED');
+  });
 });
 
 test('a channel that is refused is no reset, and nothing is left of it', async () => {

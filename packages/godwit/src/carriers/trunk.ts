@@ -15,8 +15,8 @@ import { RecordBatch } from './record-batch.ts';
 const SEND_NOW_BYTES = 4 * 1024;
 
 /**
- * Bytes that may wait for a peer that takes nothing, in bytes. Data is held back long before that, so these are the ends of channels and the
- * like, of which who reads nothing can cause any number: the connection is closed. Memory cost: as much a trunk.
+ * Bytes of records that may be added for a peer that takes no more, in bytes: data waits in its channels, so these are the ends of channels and the
+ * like, of which who reads nothing can cause any number. With more the connection is closed. Memory cost: as much a trunk.
  */
 export const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -64,6 +64,8 @@ export class Trunk implements ChannelHost {
   #highestChannel = 0;
   #references = 0;
   #isBlocked = false;
+  /** Bytes added since then. */
+  #bytesBehindBlock = 0;
   #isScheduled = false;
   #isOver = false;
   /** Of what is in the batch, the longest that somebody would look for an answer. */
@@ -208,7 +210,7 @@ export class Trunk implements ChannelHost {
     let isTaken = true;
     apart(() => (isTaken = this.#hooks.onChannel?.(channel) ?? false));
     if (isTaken) return;
-    this.#channels.delete(id);
+    this.#forget(channel);
     channel.lost(REFUSED);
     this.#batch.add(RecordType.Refused, id);
     this.#flushSoon();
@@ -291,18 +293,22 @@ export class Trunk implements ChannelHost {
 
   #flush(): void {
     if (this.#isOver || this.#batch.byteLength === 0) return;
+    if (this.#isBlocked) this.#bytesBehindBlock += this.#batch.byteLength;
+    if (this.#bytesBehindBlock > QUEUED_BYTES_MAX) {
+      this.#lose(NOT_TAKEN);
+      this.carrier.destroy();
+      return;
+    }
     this.carrier.setBusyPoll(this.#busyPollMs);
     this.#busyPollMs = 0;
     if (!this.carrier.write(this.#batch.take())) this.#isBlocked = true;
     else if (this.carrier.bytesQueued === 0) this.drains += 1;
-    if (this.carrier.bytesQueued <= QUEUED_BYTES_MAX) return;
-    this.#lose(NOT_TAKEN);
-    this.carrier.destroy();
   }
 
   /** Those that wait have their turn, in the order in which they came, until no more is taken. */
   #drained(): void {
     this.#isBlocked = false;
+    this.#bytesBehindBlock = 0;
     this.drains += 1;
     const waiting = this.#awaitingDrain;
     this.#awaitingDrain = [];

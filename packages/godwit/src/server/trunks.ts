@@ -114,8 +114,10 @@ export class Trunks {
     if (!this.#host.isListening() || !this.#mayBegin(shared)) return false;
     channel.guest = shared;
     shared.unsettled += 1;
-    if (shared.isProven) shared.deadline.set(undefined);
-    if (this.#host.onChannel(channel)) return true;
+    if (this.#host.onChannel(channel)) {
+      if (shared.isProven) shared.deadline.set(undefined);
+      return true;
+    }
     // It stays among those that came to nothing.
     channel.guest = undefined;
     shared.unsettled -= 1;
