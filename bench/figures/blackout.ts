@@ -119,6 +119,9 @@ async function blackout(
     pairs,
     moves: all.length,
     calmMs: rounded(median(moves.flatMap(({ calmMs }) => calmMs))),
+    // The whole gap, nothing taken off, of moves that were warm and of those before.
+    gapMs: rounded(median(moves.flatMap(({ gapsMs }) => gapsMs))),
+    coldGapMs: rounded(median(moves.flatMap(({ coldGapsMs }) => coldGapsMs))),
     phasesMs: phasesOf(moves.flatMap(({ phases }) => phases)),
     percentiles: PERCENTILES,
     distributionMs: { godwit: distribution(all), net: distribution(floor) },

@@ -26,6 +26,8 @@ export type Phases = NonNullable<Blackout['report']>['phases'];
 /** Moves that counted, one after another. */
 export interface Moves {
   readonly gapsMs: number[];
+  /** Those of the moves before, while the programs were cold. */
+  readonly coldGapsMs: number[];
   /** The longest gap in a window without a move, before each. */
   readonly calmMs: number[];
   readonly phases: Phases[];
@@ -61,7 +63,8 @@ export class Pool {
 
   /** Lets the session go to another server and back, so many times. */
   migrate(count: number): Promise<Moves> {
-    return this.#moves(count, async (client) => {
+    const { warmUpMoves } = this.#bench.scale;
+    return this.#moves({ count, warmUp: warmUpMoves }, async (client) => {
       const blackout = await client.call<Blackout>('migrate', WINDOW_MS);
       const { source } = blackout.report ?? {};
       if (source !== 'origin') throw new Error(`a planned move came from the ${source}`);
@@ -76,7 +79,8 @@ export class Pool {
 
   /** Kills the server that serves, so many times; another one is brought up in its place each time. */
   crash(count: number): Promise<Moves> {
-    return this.#moves(count, async (client, isLast) => {
+    const { warmUpKills } = this.#bench.scale;
+    return this.#moves({ count, warmUp: warmUpKills }, async (client, isLast) => {
       await client.call('expectDeath');
       const port = await client.call<number>('port');
       const victim = this.#servers.get(port);
@@ -89,16 +93,26 @@ export class Pool {
     });
   }
 
-  async #moves(count: number, move: (client: Child, isLast: boolean) => Promise<Blackout>): Promise<Moves> {
+  async #moves(
+    { count, warmUp }: { readonly count: number; readonly warmUp: number },
+    move: (client: Child, isLast: boolean) => Promise<Blackout>,
+  ): Promise<Moves> {
     const client = await this.#client;
-    const moves = { gapsMs: [] as number[], calmMs: [] as number[], phases: [] as Phases[] };
-    const { warmUpMoves } = this.#bench.scale;
-    const all = count + warmUpMoves;
+    const moves = {
+      gapsMs: [] as number[],
+      coldGapsMs: [] as number[],
+      calmMs: [] as number[],
+      phases: [] as Phases[],
+    };
+    const all = count + warmUp;
     for (let done = 0; done < all; done += 1) {
       await this.#awaitReadiness(client);
       const calm = await client.call<Blackout>('calm', WINDOW_MS);
       const { gapMs, report } = await move(client, done === all - 1);
-      if (done < warmUpMoves) continue;
+      if (done < warmUp) {
+        moves.coldGapsMs.push(gapMs);
+        continue;
+      }
       moves.calmMs.push(calm.gapMs);
       moves.gapsMs.push(gapMs);
       if (report != null) moves.phases.push(report.phases);

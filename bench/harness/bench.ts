@@ -49,6 +49,8 @@ export interface Scale {
   readonly sideRounds: number;
   /** Moves of a session in each round that do not count: what is compiled on the way is compiled then. */
   readonly warmUpMoves: number;
+  /** The same for deaths of its server: each needs a new one, which takes a second. */
+  readonly warmUpKills: number;
   /** Planned migrations and kills, over all pairs. */
   readonly migrations: number;
   readonly kills: number;
@@ -68,7 +70,9 @@ export const FULL: Scale = {
   movingSessions: 2_000,
   standbySessions: 4_000,
   sideRounds: 2,
-  warmUpMoves: 2,
+  // As many as it takes until gaps become no shorter.
+  warmUpMoves: 12,
+  warmUpKills: 2,
   migrations: 120,
   kills: 105,
   refusals: 1_000,
@@ -88,6 +92,7 @@ export const QUICK: Scale = {
   standbySessions: 1_000,
   sideRounds: 1,
   warmUpMoves: 1,
+  warmUpKills: 1,
   migrations: 9,
   kills: 3,
   refusals: 200,
