@@ -92,6 +92,8 @@ export interface Carrier {
   setBusyPoll(busyPollMs: number): void;
   /** Of the packets that leave; 0 where the pipe has none. Throws what the operating system says against it. */
   typeOfService: number;
+  /** Of the server: the network for which it counts as half-open (`maxHalfOpen`); undefined when it does not. */
+  halfOpenFrom?: string | undefined;
   /**
    * Gives the pipe up to a peer that does not speak Godwit: the raw stream, paused and half-open. No handler is called any
    * more; `end`, `reset` and the settings still work. Only some carriers can.

@@ -71,6 +71,7 @@ export class Channel implements Carrier {
   #windowEndsAt = 0;
   /** What else is known of it, to who accepted it. */
   guest: object | undefined;
+  halfOpenFrom: string | undefined;
 
   constructor(id: number, host: ChannelHost, isOurs: boolean) {
     this.id = id;

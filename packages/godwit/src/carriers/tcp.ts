@@ -61,6 +61,7 @@ export class SocketCarrier implements Carrier {
   #isReferenced = true;
   /** Told when nothing is left of it. */
   whenClosed: (() => void) | undefined;
+  halfOpenFrom: string | undefined;
 
   constructor(socket: net.Socket, { exporter, tls, lender }: SocketCarrierOptions = {}) {
     this.#socket = socket;

@@ -3,6 +3,8 @@
  * leaves in one system call, and what came for them is read in one. Each channel is a carrier like any other: a session's frames, its
  * credit and its end are its own. What they have in common is the order of their bytes, and the pipe's end.
  */
+import { randomInt } from 'node:crypto';
+import { Roster } from '../session/roster.ts';
 import { CHANNEL_MAX, ProtocolError, RecordReader, RecordType, WireCode } from '../wire/index.ts';
 import { ENDED_BY_PEER, END_TIMEOUT_MS, type Carrier, type CarrierClosed } from './carrier.ts';
 import { Channel, type ChannelHost } from './channel.ts';
@@ -56,7 +58,7 @@ export interface TrunkHooks {
 export class Trunk implements ChannelHost {
   readonly carrier: Carrier;
   readonly #hooks: TrunkHooks;
-  readonly #channels = new Map<number, Channel>();
+  readonly #channels = new Roster<number, Channel>(randomInt(2 ** 32));
   readonly #reader: RecordReader;
   readonly #batch = new RecordBatch();
   /** Those whose last `write` answered false, in that order. */

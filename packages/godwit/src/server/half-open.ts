@@ -26,7 +26,6 @@ export const HALF_OPEN_RANGES = {
 
 export class HalfOpen {
   readonly #limits: HalfOpenLimits;
-  readonly #carriers = new Map<Carrier, string>();
   readonly #byNetwork = new Map<string, number>();
   #size = 0;
 
@@ -61,15 +60,15 @@ export class HalfOpen {
   /** A carrier begins. */
   enterCarrier(carrier: Carrier): void {
     const network = carrier.remoteAddress === undefined ? '' : networkOf(carrier.remoteAddress);
-    this.#carriers.set(carrier, network);
+    carrier.halfOpenFrom = network;
     this.#add(network);
   }
 
   /** What the carrier was for is settled, or it is closed. */
   leave(carrier: Carrier): void {
-    const network = this.#carriers.get(carrier);
+    const network = carrier.halfOpenFrom;
     if (network === undefined) return;
-    this.#carriers.delete(carrier);
+    carrier.halfOpenFrom = undefined;
     this.#remove(network);
   }
 

@@ -1,10 +1,12 @@
 /** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
 import { formatAddress, networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
+import { randomInt } from 'node:crypto';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
 import type { CryptoEvent } from '../session/crypto.ts';
 import type { Candidate, Failure } from '../session/client-events.ts';
+import { Crowd, type Place } from '../session/roster.ts';
 import {
   ServerNode,
   type FenceConfig,
@@ -61,6 +63,7 @@ export interface NodeHooks {
 }
 
 interface Entry {
+  place: Place<Entry> | undefined;
   readonly port: ServerSessionPort;
   readonly socket: ServerSocket;
   /** The move that is asked for: since when, and where to; undefined leaves that to the client. */
@@ -76,7 +79,8 @@ export class NodeDriver {
   readonly #driver: CarrierDriver;
   readonly #crypto: NodeCrypto;
   #members: readonly ServerAddress[] = [];
-  readonly #entries = new Map<ServerSession, Entry>();
+  /** Each is the `owner` of its session. */
+  readonly #entries = new Crowd<Entry>();
   readonly #slowPeers: SlowPeers<ServerSession>;
 
   constructor(settings: NodeSettings, hooks: NodeHooks) {
@@ -91,6 +95,7 @@ export class NodeDriver {
       fence: settings.fencing?.config,
       keyShare: () => this.#crypto.keyShare(),
       random,
+      hashSeed: randomInt(2 ** 32),
       crc32,
       // tidy-allow: expiry is read by other machines
       wallClock: () => Date.now(),
@@ -122,7 +127,7 @@ export class NodeDriver {
 
   /** Sessions with a socket here. */
   get sockets(): Iterable<ServerSocket> {
-    return [...this.#entries.values()].map(({ socket }) => socket);
+    return [...this.#entries].map(({ socket }) => socket);
   }
 
   get places(): Places {
@@ -179,7 +184,7 @@ export class NodeDriver {
 
   /** Asks the client to move. The outcome is told to the session's listener. */
   migrate(session: ServerSession, to: string | Candidate | undefined): void {
-    const entry = this.#entries.get(session);
+    const entry = entryOf(session);
     if (entry === undefined) return;
     const target = to === undefined ? undefined : this.findServer(to);
     if (entry.move === undefined) {
@@ -258,7 +263,7 @@ export class NodeDriver {
   /** Ends a session for want of memory. Where there are other servers, its client goes on there from its ticket. */
   giveUp(socket: ServerSocket): void {
     const session = socket.sessionHere;
-    if (session === undefined || !this.#entries.has(session)) return;
+    if (session === undefined || entryOf(session) === undefined) return;
     const message = 'the server uses more memory than it may';
     session.giveUp(now(), new ProtocolError(WireCode.Overloaded, message), this.#members.length > 0);
     this.#driver.settle();
@@ -296,7 +301,7 @@ export class NodeDriver {
       case 'confirmed': {
         this.#settled(event.session.carrierId);
         // A move that was asked for while no client was attached: only now somebody hears of it.
-        const move = this.#entries.get(event.session)?.move;
+        const move = entryOf(event.session)?.move;
         if (move !== undefined) this.#node.migrate(now(), event.session, move.target);
         return;
       }
@@ -317,7 +322,7 @@ export class NodeDriver {
         this.#begin(event.session, event.restart);
         return;
       default: {
-        const entry = this.#entries.get(event.session);
+        const entry = entryOf(event.session);
         if (entry !== undefined) this.#handleSessionEvent(entry, event);
       }
     }
@@ -387,7 +392,7 @@ export class NodeDriver {
         return;
       case 'closed': {
         this.#endMove(entry);
-        this.#entries.delete(event.session);
+        forget(entry, event.session);
         listener.closed(event.failure && errorFromFailure(event.failure, 'read'));
         return;
       }
@@ -410,7 +415,9 @@ export class NodeDriver {
     });
     if (port === undefined)
       throw new GodwitError('ERR_GODWIT_INTERNAL', 'a socket that does not bind its session');
-    this.#entries.set(session, { port, socket, move: undefined });
+    const entry: Entry = { place: undefined, port, socket, move: undefined };
+    entry.place = this.#entries.add(entry);
+    session.owner = entry;
     this.#slowPeers.watch();
     try {
       this.#hooks.announce(socket);
@@ -425,7 +432,7 @@ export class NodeDriver {
 
   #moved(entry: Entry, session: ServerSession, to: string): void {
     const elapsedMs = this.#endMove(entry);
-    this.#entries.delete(session);
+    forget(entry, session);
     try {
       entry.port.listener.migrated({
         cause: 'origin',
@@ -441,4 +448,13 @@ export class NodeDriver {
       entry.socket.movedAway(to);
     }
   }
+}
+
+function entryOf(session: ServerSession): Entry | undefined {
+  return session.owner as Entry | undefined;
+}
+
+function forget(entry: Entry, session: ServerSession): void {
+  session.owner = undefined;
+  entry.place?.leave();
 }

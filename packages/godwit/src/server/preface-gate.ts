@@ -3,6 +3,7 @@ import type { Carrier } from '../carriers/carrier.ts';
 import { Channel } from '../carriers/channel.ts';
 import { ALPN_PROTOCOL } from '../carriers/tls.ts';
 import type { Failure } from '../session/client-events.ts';
+import { Crowd, type Place } from '../session/roster.ts';
 import { Deadline, now } from '../socket/timers.ts';
 import {
   PREFACE_BYTES,
@@ -47,6 +48,10 @@ export interface GateKeeper {
 
 interface Waiting {
   readonly carrier: Carrier;
+  /** Among those that are silent, or speak; undefined when it waits no longer. */
+  place: Place<Waiting> | undefined;
+  /** It has begun to say something, where plain clients are served. */
+  isSpeaking: boolean;
   until: number;
   received: Uint8Array;
 }
@@ -58,9 +63,9 @@ export class PrefaceGate {
   readonly #plain: PlainSettings | undefined;
   readonly #keeper: GateKeeper;
   /** Carriers that have said nothing yet, in order of arrival, and so in order of their deadlines. */
-  readonly #silent = new Set<Waiting>();
+  readonly #silent = new Crowd<Waiting>();
   /** Those that have begun to say something, in the order in which they did; only where plain clients are served. */
-  readonly #speaking = new Set<Waiting>();
+  readonly #speaking = new Crowd<Waiting>();
   readonly #deadline = new Deadline(() => this.#expire());
 
   constructor(limits: GateLimits, plain: PlainSettings | undefined, keeper: GateKeeper) {
@@ -78,23 +83,29 @@ export class PrefaceGate {
     const waitMs = this.#mayBePlain(carrier)
       ? Math.min(this.#plain?.afterMs ?? Infinity, this.#limits.prefaceTimeoutMs)
       : this.#limits.prefaceTimeoutMs;
-    const waiting: Waiting = { carrier, until: now() + waitMs, received: NOTHING };
-    this.#silent.add(waiting);
+    const waiting: Waiting = {
+      carrier,
+      place: undefined,
+      isSpeaking: false,
+      until: now() + waitMs,
+      received: NOTHING,
+    };
+    waiting.place = this.#silent.add(waiting);
     this.#wakeBy(waiting.until);
     carrier.start({
       onData: (chunk) => {
-        if (this.#isWaiting(waiting)) this.#receive(waiting, chunk);
+        if (waiting.place !== undefined) this.#receive(waiting, chunk);
       },
       onDrain: () => undefined,
       // It may have said all it has to say, and wait for an answer.
       onEnd: () => {
-        if (!this.#isWaiting(waiting) || !this.#mayBePlain(carrier)) return false;
-        this.#forget(waiting);
+        if (waiting.place === undefined || !this.#mayBePlain(carrier)) return false;
+        forget(waiting);
         this.#keeper.acceptPlain(carrier, waiting.received);
         return true;
       },
       onClose: () => {
-        this.#forget(waiting);
+        forget(waiting);
         this.#keeper.closed(carrier);
       },
     });
@@ -102,19 +113,10 @@ export class PrefaceGate {
 
   close(): void {
     for (const waiting of [...this.#silent, ...this.#speaking]) {
-      this.#forget(waiting);
+      forget(waiting);
       waiting.carrier.destroy();
     }
     this.#deadline.set(undefined);
-  }
-
-  #isWaiting(waiting: Waiting): boolean {
-    return this.#silent.has(waiting) || this.#speaking.has(waiting);
-  }
-
-  #forget(waiting: Waiting): void {
-    this.#silent.delete(waiting);
-    this.#speaking.delete(waiting);
   }
 
   #isNamed(carrier: Carrier): boolean {
@@ -149,7 +151,7 @@ export class PrefaceGate {
       this.#hasBegun(waiting);
       return;
     }
-    this.#forget(waiting);
+    forget(waiting);
     if (!mayBePreface(received) && this.#mayBePlain(carrier)) {
       this.#keeper.acceptPlain(carrier, received);
       return;
@@ -179,9 +181,11 @@ export class PrefaceGate {
 
   /** It speaks, and as a client of ours would: it has the time for a whole preface. */
   #hasBegun(waiting: Waiting): void {
-    if (!this.#mayBePlain(waiting.carrier) || !this.#silent.delete(waiting)) return;
+    if (!this.#mayBePlain(waiting.carrier) || waiting.isSpeaking) return;
+    waiting.isSpeaking = true;
+    waiting.place?.leave();
     waiting.until = now() + this.#limits.prefaceTimeoutMs;
-    this.#speaking.add(waiting);
+    waiting.place = this.#speaking.add(waiting);
   }
 
   #wakeBy(time: number): void {
@@ -197,7 +201,7 @@ export class PrefaceGate {
           this.#wakeBy(waiting.until);
           break;
         }
-        this.#forget(waiting);
+        forget(waiting);
         this.#giveUp(waiting);
       }
     }
@@ -216,4 +220,10 @@ export class PrefaceGate {
     this.#keeper.refused(carrier, failure);
     carrier.end();
   }
+}
+
+/** It waits no longer; may be called again. */
+function forget(waiting: Waiting): void {
+  waiting.place?.leave();
+  waiting.place = undefined;
 }

@@ -7,6 +7,7 @@ import { Members, parseMember } from '../cluster/members.ts';
 import { PeerLinks } from '../cluster/peer-links.ts';
 import { GodwitError, argumentError } from '../errors.ts';
 import type { Failure, MigrationReport } from '../session/client-events.ts';
+import { Crowd } from '../session/roster.ts';
 import type { AnyListener } from '../socket/events.ts';
 import { readServer, type ServerInput } from '../socket/connect-options.ts';
 import { keepAliveOf } from '../socket/net-habits.ts';
@@ -44,7 +45,7 @@ export class Server extends EventEmitter {
   readonly #arrivals: Arrivals;
   readonly #plain: PlainConnections;
   readonly #overload: Overload;
-  readonly #sockets = new Set<ServerSocket>();
+  readonly #sockets = new Crowd<ServerSocket>();
   #listener: Listener | undefined;
   #running: Running | undefined;
   #referenced = true;
@@ -396,14 +397,14 @@ export class Server extends EventEmitter {
       this.emit('drop', ...(remoteAddress === undefined ? [] : [data]));
       return;
     }
-    this.#sockets.add(socket);
+    const place = this.#sockets.add(socket);
     this.#counts.accepted += 1;
     if (socket.restored) this.#counts.restored += 1;
     socket.once('migrated', () => {
       this.#counts.movedAway += 1;
     });
     socket.whenDestroyed = () => {
-      this.#sockets.delete(socket);
+      place.leave();
       this.#emitCloseIfDone();
     };
     if (this.#settings.pauseOnConnect) socket.pause();

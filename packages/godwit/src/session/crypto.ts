@@ -5,6 +5,7 @@
 import type { WireCode } from '../wire/index.ts';
 import type { FenceAnswer, FenceQuestion } from './fence-rules.ts';
 import type { TicketHead } from './ticket.ts';
+import { Roster } from './roster.ts';
 
 /** Contexts that keep a MAC made for one purpose from serving another. */
 export type MacLabel =
@@ -101,7 +102,7 @@ export class CryptoBook {
   readonly #emit: (event: CryptoEvent) => void;
   /** The only one that waits: with cryptography that answers at once there is never another. */
   #first: { readonly id: number; readonly then: (result: never) => void } | undefined;
-  #others: Map<number, (result: never) => void> | undefined;
+  #others: Roster<number, (result: never) => void> | undefined;
   #nextId = 1;
   constructor(emit: (event: CryptoEvent) => void) {
     this.#emit = emit;
@@ -116,7 +117,7 @@ export class CryptoBook {
     const id = this.#nextId;
     this.#nextId += 1;
     if (this.#first === undefined) this.#first = { id, then };
-    else (this.#others ??= new Map()).set(id, then);
+    else (this.#others ??= new Roster()).set(id, then);
     this.#emit({ type: 'crypto', id, request });
   }
   /** Answers of requests that were dropped meanwhile are ignored. */

@@ -44,6 +44,7 @@ import { FenceGate } from './fence-gate.ts';
 import type { TransferredState } from './session-transfer.ts';
 import type { TicketHead } from './ticket.ts';
 import type { Tombstones } from './tombstones.ts';
+import { Roster } from './roster.ts';
 
 export interface DestinationHost {
   readonly config: ServerNodeConfig;
@@ -69,14 +70,15 @@ export interface DestinationHost {
 
 export class Destination {
   readonly #host: DestinationHost;
-  readonly #byCarrier = new Map<number, PendingAttach>();
-  readonly #bySession = new Map<string, PendingAttach>();
+  readonly #byCarrier = new Roster<number, PendingAttach>();
+  readonly #bySession: Roster<string, PendingAttach>;
   readonly #pulls: Pulls;
   readonly #fence: FenceGate;
   readonly farewells: Farewells;
 
   constructor(host: DestinationHost) {
     this.#host = host;
+    this.#bySession = new Roster(host.config.hashSeed);
     this.farewells = new Farewells(host.config);
     this.#fence = new FenceGate(host, {
       isCurrent: (attach) => this.#isCurrent(attach),

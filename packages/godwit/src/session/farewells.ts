@@ -1,4 +1,5 @@
 /** What former servers are told once a client has confirmed its session here (protocol.md §9.4). */
+import { Roster } from './roster.ts';
 import { encodePeerFrame, type ServerAddress } from '../wire/index.ts';
 import type { ServerTimers } from './limits.ts';
 import type { PendingAttach } from './pending-attach.ts';
@@ -33,10 +34,11 @@ export function releaseDelays({ releaseDelayMs }: Pick<ServerTimers, 'releaseDel
 /** Of sessions that were offered, until their client confirms. */
 export class Farewells {
   readonly #config: ServerNodeConfig;
-  readonly #waiting = new Map<string, Farewell>();
+  readonly #waiting: Roster<string, Farewell>;
 
   constructor(config: ServerNodeConfig) {
     this.#config = config;
+    this.#waiting = new Roster(config.hashSeed);
   }
 
   get size(): number {

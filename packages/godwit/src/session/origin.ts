@@ -18,6 +18,7 @@ import { encodeTransfer } from './session-transfer.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerSession } from './server-session.ts';
 import type { Tombstones } from './tombstones.ts';
+import { Roster } from './roster.ts';
 
 export interface OriginHost {
   readonly config: ServerNodeConfig;
@@ -42,10 +43,11 @@ interface Handover {
 export class Origin {
   readonly #host: OriginHost;
   readonly #pulls: RateLimit;
-  readonly #handovers = new Map<string, Handover>();
+  readonly #handovers: Roster<string, Handover>;
 
   constructor(host: OriginHost) {
     this.#host = host;
+    this.#handovers = new Roster(host.config.hashSeed);
     this.#pulls = new RateLimit(host.config.limits.maxPullsPerSecond);
   }
 

@@ -14,6 +14,7 @@ import type { PendingAttach, Pull } from './pending-attach.ts';
 import { canRestore } from './restore-rules.ts';
 import { TransferReceiver, type TransferredState } from './session-transfer.ts';
 import type { TicketHead } from './ticket.ts';
+import { Roster } from './roster.ts';
 
 /** What becomes of an attach whose PULL is over. */
 export interface PullOwner {
@@ -28,7 +29,7 @@ export interface PullOwner {
 export class Pulls {
   readonly #host: DestinationHost;
   readonly #owner: PullOwner;
-  readonly #byRequest = new Map<number, PendingAttach>();
+  readonly #byRequest = new Roster<number, PendingAttach>();
   #begun = 0;
 
   constructor(host: DestinationHost, owner: PullOwner) {

@@ -5,6 +5,7 @@ import type { DeadlineHeap, DeadlineOwner } from './deadline-heap.ts';
 import type { ServerLimits } from './limits.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { ServerSession } from './server-session.ts';
+import { Roster } from './roster.ts';
 
 /** A frame that a carrier does not take in its present use. */
 export function misplaced(frame: Incoming, where: string): ProtocolError {
@@ -76,7 +77,7 @@ export function tooLate(): ProtocolError {
 /** All carriers of a node, and those with something to send. */
 export class ServerCarriers {
   readonly #heap: DeadlineHeap;
-  readonly #all = new Map<number, ServerCarrier>();
+  readonly #all = new Roster<number, ServerCarrier>();
   /** Carriers that may have something to transmit. No set: one that is emptied again and again makes V8 collect ever anew. */
   readonly #dirty: ServerCarrier[] = [];
   /** Those before this place have transmitted. */

@@ -17,6 +17,8 @@ export interface ServerNodeConfig {
   /** Public half of the present key pair. */
   readonly keyShare: () => Uint8Array;
   readonly random: (bytes: number) => Uint8Array;
+  /** 32 bits that clients do not know: they choose the ids of sessions, by which these are looked up. Default 0. */
+  readonly hashSeed?: number;
   readonly crc32: Crc32;
   readonly limits: ServerLimits;
   readonly timers: ServerTimers;

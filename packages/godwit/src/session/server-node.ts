@@ -35,6 +35,7 @@ import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
 import { TicketRefresh } from './ticket-refresh.ts';
 import { StandbyCarriers } from './standby-carriers.ts';
+import { Roster } from './roster.ts';
 import { Tombstones } from './tombstones.ts';
 import { TouchedSessions } from './touched-sessions.ts';
 import { Triggers } from './triggers.ts';
@@ -48,7 +49,7 @@ export class ServerNode {
   readonly #events: ServerEvent[] = [];
   readonly #crypto: CryptoBook;
   readonly #carriers: ServerCarriers;
-  readonly #sessions = new Map<string, ServerSession>();
+  readonly #sessions: Roster<string, ServerSession>;
   readonly #memory = new MemoryAccount();
   readonly #touched: TouchedSessions;
   readonly #tombstones: Tombstones;
@@ -66,7 +67,8 @@ export class ServerNode {
     this.places = Places.ofSessions(config.limits);
     this.#live = { now: 0, draining: false, servers: config.servers };
     this.#crypto = new CryptoBook((event) => this.#events.push(event));
-    this.#tombstones = new Tombstones(config.limits.maxTombstones);
+    this.#sessions = new Roster(config.hashSeed);
+    this.#tombstones = new Tombstones(config.limits.maxTombstones, config.hashSeed);
     this.#carriers = new ServerCarriers(this.#heap, config.limits);
     this.#touched = new TouchedSessions(this.#memory, this.#carriers, this.#heap);
     this.#triggers = new Triggers(config, this.#crypto, this.#carriers);

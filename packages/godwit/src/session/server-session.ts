@@ -48,6 +48,8 @@ export class ServerSession {
   place: string | undefined;
   /** @internal The node has yet to look at it. */
   isTouched = false;
+  /** What whoever drives the node knows of the session. */
+  owner: object | undefined;
   /** @internal Position in the node's heap of deadlines. */
   heapIndex: number | undefined;
 

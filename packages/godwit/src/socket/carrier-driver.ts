@@ -8,6 +8,7 @@ import type { Incoming, Transmit, CarrierFailure } from '../session/client-event
 import { listOfOne } from '../session/short-list.ts';
 import { ProtocolError, type FrameDecoder } from '../wire/index.ts';
 import { Deadline, now } from './timers.ts';
+import { Roster } from '../session/roster.ts';
 
 /** What both cores have in common. */
 export interface Core {
@@ -101,7 +102,7 @@ interface CarrierOwner {
 export class CarrierDriver implements CarrierOwner {
   readonly #core: Core;
   readonly #hooks: DriverHooks;
-  readonly #carriers = new Map<number, Attached>();
+  readonly #carriers = new Roster<number, Attached>();
   /** Carriers with bytes that are not decoded yet. */
   readonly #stalled = listOfOne<Attached>();
   readonly deadline: Deadline;

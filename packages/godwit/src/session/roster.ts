@@ -1,0 +1,210 @@
+/**
+ * Who is here at present, where many come and go: the sessions of a server, the channels of a connection.
+ *
+ * A `Map` does not do for that. As its table fills up with what was deleted, V8 gives it another one, and the old table knows the
+ * new one. Once an old table has got into V8's old space it keeps, until the next full collection, the one behind it, and that the
+ * next, and each of them what it held: so whatever comes and goes outlives every collection of the young generation, and is copied
+ * by two of them. Here nothing that is gone leads to anybody who came later.
+ */
+import { assert } from './state-table.ts';
+
+/** Fewest buckets; always a power of two, and as many as members, twice as many or half. */
+const MIN_BUCKETS = 8;
+/** With so many buckets for each member there are half as many. */
+const SPARSE = 8;
+
+/** A place in a crowd, until `leave`. */
+export class Place<T extends object> {
+  #crowd: Crowd<T> | undefined;
+  #value: T | undefined;
+  /** @internal The neighbours, in the order in which they came. */
+  before: Place<T> | undefined;
+  /** @internal */
+  behind: Place<T> | undefined;
+
+  constructor(crowd: Crowd<T>, value: T) {
+    this.#crowd = crowd;
+    this.#value = value;
+  }
+
+  /** Who has it; undefined once he has left. */
+  get value(): T | undefined {
+    return this.#value;
+  }
+
+  /** Gives the place up; may be called again. */
+  leave(): void {
+    const crowd = this.#crowd;
+    if (crowd === undefined) return;
+    this.#crowd = undefined;
+    this.#value = undefined;
+    crowd.remove(this);
+  }
+}
+
+/** Some of whom each knows his own place, in the order in which they came. */
+export class Crowd<T extends object> implements Iterable<T> {
+  #first: Place<T> | undefined;
+  #last: Place<T> | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(value: T): Place<T> {
+    const place = new Place<T>(this, value);
+    place.before = this.#last;
+    if (this.#last === undefined) this.#first = place;
+    else this.#last.behind = place;
+    this.#last = place;
+    this.#size += 1;
+    return place;
+  }
+
+  /** @internal `Place.leave`. */
+  remove(place: Place<T>): void {
+    const { before, behind } = place;
+    if (before === undefined) this.#first = behind;
+    else before.behind = behind;
+    if (behind === undefined) this.#last = before;
+    else behind.before = before;
+    place.before = undefined;
+    place.behind = undefined;
+    this.#size -= 1;
+  }
+
+  /** Those who are here now. Who leaves before his turn has none; who comes meanwhile neither. */
+  *[Symbol.iterator](): Generator<T, undefined> {
+    const places: Place<T>[] = [];
+    for (let place = this.#first; place !== undefined; place = place.behind) places.push(place);
+    for (const { value } of places) if (value !== undefined) yield value;
+  }
+}
+
+/**
+ * A member of a roster. An object of a class: V8 learns by the place of a literal whether what is made there lives long, and makes it
+ * in the old space if it once did, where it keeps all that it knows until the next full collection.
+ */
+class Entry<K, V> {
+  readonly key: K;
+  readonly hash: number;
+  /** Undefined once it has left. */
+  value: V | undefined;
+  place: Place<Entry<K, V>> | undefined;
+  /** The next in the same bucket. */
+  next: Entry<K, V> | undefined;
+
+  constructor(key: K, hash: number, value: V, next: Entry<K, V> | undefined) {
+    this.key = key;
+    this.hash = hash;
+    this.value = value;
+    this.place = undefined;
+    this.next = next;
+  }
+}
+
+/** Members by an id. As with a `Map`, they are listed in the order in which they came. */
+export class Roster<K extends string | number, V> {
+  readonly #seed: number;
+  readonly #crowd = new Crowd<Entry<K, V>>();
+  #buckets: (Entry<K, V> | undefined)[] = emptyBuckets(MIN_BUCKETS);
+
+  /** `seed`, 32 bits: where a peer chooses the ids it must not know it, or it could choose such as fall into one bucket. */
+  constructor(seed = 0) {
+    this.#seed = seed;
+  }
+
+  get size(): number {
+    return this.#crowd.size;
+  }
+
+  get(key: K): V | undefined {
+    return this.#find(key, hashOf(key, this.#seed))?.value;
+  }
+
+  has(key: K): boolean {
+    return this.#find(key, hashOf(key, this.#seed)) !== undefined;
+  }
+
+  set(key: K, value: V): void {
+    const hash = hashOf(key, this.#seed);
+    const known = this.#find(key, hash);
+    if (known !== undefined) {
+      known.value = value;
+      return;
+    }
+    if (this.size === this.#buckets.length) this.#resize(this.#buckets.length * 2);
+    const at = hash & (this.#buckets.length - 1);
+    const entry = new Entry<K, V>(key, hash, value, this.#buckets[at]);
+    entry.place = this.#crowd.add(entry);
+    this.#buckets[at] = entry;
+  }
+
+  delete(key: K): boolean {
+    const hash = hashOf(key, this.#seed);
+    const at = hash & (this.#buckets.length - 1);
+    let previous: Entry<K, V> | undefined;
+    let entry = this.#buckets[at];
+    while (entry !== undefined && entry.key !== key) {
+      previous = entry;
+      entry = entry.next;
+    }
+    if (entry === undefined) return false;
+    if (previous === undefined) this.#buckets[at] = entry.next;
+    else previous.next = entry.next;
+    entry.next = undefined;
+    entry.value = undefined;
+    entry.place?.leave();
+    entry.place = undefined;
+    if (this.size * SPARSE < this.#buckets.length && this.#buckets.length > MIN_BUCKETS)
+      this.#resize(this.#buckets.length / 2);
+    return true;
+  }
+
+  clear(): void {
+    for (const key of this.keys()) this.delete(key);
+  }
+
+  /** Those who are here now, as `Crowd` lists them. */
+  *values(): Generator<V, undefined> {
+    for (const { value } of this.#crowd) yield value as V;
+  }
+
+  *keys(): Generator<K, undefined> {
+    for (const { key } of this.#crowd) yield key;
+  }
+
+  #find(key: K, hash: number): Entry<K, V> | undefined {
+    let entry = this.#buckets[hash & (this.#buckets.length - 1)];
+    while (entry !== undefined && entry.key !== key) entry = entry.next;
+    return entry;
+  }
+
+  #resize(count: number): void {
+    const former = this.#buckets;
+    const buckets = emptyBuckets<K, V>(count);
+    for (const entry of this.#crowd) {
+      const at = entry.hash & (count - 1);
+      entry.next = buckets[at];
+      buckets[at] = entry;
+    }
+    this.#buckets = buckets;
+    // It may have got into the old space, and must keep nobody.
+    former.fill(undefined);
+  }
+}
+
+function emptyBuckets<K, V>(count: number): (Entry<K, V> | undefined)[] {
+  assert((count & (count - 1)) === 0, 'the number of buckets is a power of two');
+  return new Array<Entry<K, V> | undefined>(count).fill(undefined);
+}
+
+/** 32 bits, each of which depends on all of the key and of the seed. */
+function hashOf(key: string | number, seed: number): number {
+  let hash = seed;
+  if (typeof key === 'number') hash = Math.imul(hash ^ key, 0x9e3779b1);
+  else for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}
