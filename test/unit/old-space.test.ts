@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { DeadlineHeap } from '../../packages/godwit/src/session/deadline-heap.ts';
+import { Roster } from '../../packages/godwit/src/session/roster.ts';
 import { ServerCarrier, ServerCarriers } from '../../packages/godwit/src/session/server-carrier.ts';
 
 v8.setFlagsFromString('--expose-gc');
@@ -52,5 +53,28 @@ test('a carrier that has something to send, and has sent it, allocates nothing i
     carriers.setWritable(1, true);
     while (carriers.transmit() !== undefined);
   });
+  assert.ok(growth < GROWTH_MAX_BYTES, `${growth} bytes`);
+});
+
+/** Bytes of old space that members take who come, stay for a little while, and go. */
+function growthByMembers(members: {
+  set(id: number, value: object): unknown;
+  delete(id: number): boolean;
+}): number {
+  let id = 0;
+  return growthOf(() => {
+    id += 1;
+    members.set(id, new Array<number>(20).fill(id));
+    members.delete(id - 32);
+  });
+}
+
+test('what comes into a map and goes does outlive collections of the young generation: the measurement can see it', () => {
+  const growth = growthByMembers(new Map<number, object>());
+  assert.ok(growth > GROWTH_MAX_BYTES * 2, `${growth} bytes`);
+});
+
+test('what comes into a roster and goes does not', () => {
+  const growth = growthByMembers(new Roster<number, object>());
   assert.ok(growth < GROWTH_MAX_BYTES, `${growth} bytes`);
 });

@@ -89,8 +89,8 @@ export const HANDOVER_MUTANTS: readonly Mutant[] = [
     'release-never-sent',
     ['I5', 'leaks'],
     'a server that was left behind goes on acting for the session until its time runs out',
-    'session/server-node.ts',
-    'else this.#heap.arm(new Repeated(this.#live.now, releaseDelays(this.#config.timers), send));',
+    'session/farewells.ts',
+    'else host.arm(new Repeated(now, releaseDelays(this.#config.timers), send));',
     '',
   ),
   mutant(

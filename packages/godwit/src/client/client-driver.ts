@@ -13,6 +13,7 @@ import {
   type Candidate,
   type Failure,
   type ClientEvent,
+  type ClientSessionConfig,
   type ClientTimers,
 } from '../session/index.ts';
 import { CarrierDriver, type DriverHooks } from '../socket/carrier-driver.ts';
@@ -41,6 +42,36 @@ const REHEARSAL_DELAY_MS = 50;
 /** Default and most standby carriers of one session. */
 const STANDBYS_DEFAULT = 2;
 const STANDBYS_MAX = 8;
+
+type OwnConfig = Pick<
+  ClientSessionConfig,
+  'sessionId' | 'service' | 'servers' | 'timers' | 'detectors' | 'hasStandby' | 'pulses'
+>;
+
+/** No literal, since it lives as long as its session, and knows it (session/roster.ts). */
+class SessionConfig implements ClientSessionConfig {
+  readonly sessionId: Uint8Array;
+  readonly service: string;
+  readonly servers: ClientSessionConfig['servers'];
+  readonly keyShare = clientCrypto.keyShare();
+  readonly random = random;
+  readonly crc32 = crc32;
+  readonly limits = DEFAULT_CLIENT_LIMITS;
+  readonly timers: ClientTimers;
+  readonly detectors: ClientSessionConfig['detectors'];
+  readonly hasStandby: ClientSessionConfig['hasStandby'];
+  readonly pulses: ClientSessionConfig['pulses'];
+
+  constructor(own: OwnConfig) {
+    this.sessionId = own.sessionId;
+    this.service = own.service;
+    this.servers = own.servers;
+    this.timers = own.timers;
+    this.detectors = own.detectors;
+    this.hasStandby = own.hasStandby;
+    this.pulses = own.pulses;
+  }
+}
 
 export class ClientDriver implements SessionPort, HubMember, DriverHooks {
   readonly sessionId: string;
@@ -76,19 +107,15 @@ export class ClientDriver implements SessionPort, HubMember, DriverHooks {
     this.#hub =
       options.standby === false || this.#maxStandbys === 0 ? undefined : standbyHubOf(this.#transport);
     this.#session = new ClientSession(
-      {
+      new SessionConfig({
         sessionId,
         service: this.service,
         servers,
-        keyShare: clientCrypto.keyShare(),
-        random,
-        crc32,
-        limits: DEFAULT_CLIENT_LIMITS,
         timers,
         detectors: (options.detectors ?? defaultDetectors)(),
         hasStandby: (server) => this.#hub?.isReady(this, server) ?? false,
         pulses: pulsesOf(this.#transport, options.localAddress),
-      },
+      }),
       now(),
     );
     this.#driver = new CarrierDriver(this.#session, this);

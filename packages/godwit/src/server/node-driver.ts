@@ -62,13 +62,18 @@ export interface NodeHooks {
   peerFlush(): void;
 }
 
-interface Entry {
+class Entry {
   place: Place<Entry> | undefined;
   readonly port: ServerSessionPort;
   readonly socket: ServerSocket;
   /** The move that is asked for: since when, and where to; undefined leaves that to the client. */
   move:
     { readonly startedAt: number; readonly deadline: Deadline; target: Candidate | undefined } | undefined;
+
+  constructor(port: ServerSessionPort, socket: ServerSocket) {
+    this.port = port;
+    this.socket = socket;
+  }
 }
 
 export class NodeDriver {
@@ -415,7 +420,7 @@ export class NodeDriver {
     });
     if (port === undefined)
       throw new GodwitError('ERR_GODWIT_INTERNAL', 'a socket that does not bind its session');
-    const entry: Entry = { place: undefined, port, socket, move: undefined };
+    const entry = new Entry(port, socket);
     entry.place = this.#entries.add(entry);
     session.owner = entry;
     this.#slowPeers.watch();

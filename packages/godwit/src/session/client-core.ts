@@ -83,15 +83,21 @@ export interface Attachment {
   suspended: boolean;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** The race of an opening session, and the carrier OPEN went out on. */
-export interface OpeningState {
+export class OpeningState {
   readonly race: CandidateRace;
   used: ReadyCarrier | undefined;
   /** That of the OPEN that is out: each one has its own, so no two servers ever share one. */
-  epoch: number;
-  payload: Uint8Array;
-  nonce: Uint8Array;
+  epoch = 0;
+  payload: Uint8Array = NOTHING;
+  nonce: Uint8Array = NOTHING;
   failure: Failure | undefined;
+
+  constructor(race: CandidateRace) {
+    this.race = race;
+  }
 }
 
 export class ClientCore implements RaceHost {

@@ -13,7 +13,7 @@ import {
   type Frame,
 } from '../wire/index.ts';
 import { CandidateRace, type ReadyCarrier } from './candidate-race.ts';
-import type { ClientCore, OpeningState } from './client-core.ts';
+import { OpeningState, type ClientCore } from './client-core.ts';
 import type { CarrierFailure } from './client-events.ts';
 import type { Triggers } from './client-triggers.ts';
 import { assert } from './state-table.ts';
@@ -32,14 +32,7 @@ export class Opening {
       staggerMs: core.config.timers.raceStaggerMs,
       order: core.servers,
     });
-    core.opening = {
-      race,
-      used: undefined,
-      epoch: 0,
-      payload: new Uint8Array(0),
-      nonce: new Uint8Array(0),
-      failure: undefined,
-    };
+    core.opening = new OpeningState(race);
     race.advance(now);
     core.armRace(race);
   }

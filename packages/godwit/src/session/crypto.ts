@@ -97,11 +97,22 @@ export interface CryptoEvent {
   readonly request: CryptoRequest;
 }
 
+/** No literal: V8 may make those in its old space, where they keep all that `then` knows (roster.ts). */
+class Asked {
+  readonly id: number;
+  readonly then: (result: never) => void;
+
+  constructor(id: number, then: (result: never) => void) {
+    this.id = id;
+    this.then = then;
+  }
+}
+
 /** Requests that wait for their result. One owner, one book. */
 export class CryptoBook {
   readonly #emit: (event: CryptoEvent) => void;
   /** The only one that waits: with cryptography that answers at once there is never another. */
-  #first: { readonly id: number; readonly then: (result: never) => void } | undefined;
+  #first: Asked | undefined;
   #others: Roster<number, (result: never) => void> | undefined;
   #nextId = 1;
   constructor(emit: (event: CryptoEvent) => void) {
@@ -116,7 +127,7 @@ export class CryptoBook {
   ): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    if (this.#first === undefined) this.#first = { id, then };
+    if (this.#first === undefined) this.#first = new Asked(id, then);
     else (this.#others ??= new Roster()).set(id, then);
     this.#emit({ type: 'crypto', id, request });
   }

@@ -26,7 +26,6 @@ import type { NodePopulation } from './node-population.ts';
 import { MemoryAccount } from './memory-account.ts';
 import { Origin } from './origin.ts';
 import { Places } from './places.ts';
-import { encodeFarewell, releaseDelays } from './farewells.ts';
 import { dispatchPeerFrame } from './peer-dispatch.ts';
 import type { ServerNodeConfig } from './server-config.ts';
 import type { ServerEvent } from './server-events.ts';
@@ -429,13 +428,10 @@ export class ServerNode {
 
   #confirmed(session: ServerSession): void {
     this.#tombstones.delete(session.id);
-    const farewell = this.#destination.farewells.take(session.id);
-    if (farewell) {
-      const bytes = encodeFarewell(session.sessionId, farewell);
-      const send = (): void => this.#sendPeer(farewell.peer, bytes);
-      if (farewell.kind === 'confirmed') send();
-      else this.#heap.arm(new Repeated(this.#live.now, releaseDelays(this.#config.timers), send));
-    }
+    this.#destination.farewells.say(session, this.#live.now, {
+      sendPeer: this.#sendPeer,
+      arm: (owner) => this.#heap.arm(owner),
+    });
     this.#entrance.sendSupport(session);
   }
 
