@@ -1,4 +1,6 @@
 /** All that an object graph holds: as text, to see whether anything has changed, and in bytes, to see how much there is. */
+import type { Crowd, Roster } from '../../../packages/godwit/src/session/roster.ts';
+import type { Tombstones } from '../../../packages/godwit/src/session/tombstones.ts';
 
 /** What an object costs beside its members; a guess that errs on the small side. */
 const OBJECT_BYTES = 32;
@@ -20,8 +22,8 @@ export function describe(root: unknown, without: ReadonlySet<string>): string {
       return;
     }
     numbers.set(value, numbers.size);
-    if (value instanceof Uint8Array) {
-      text.push(Buffer.from(value).toString('hex'), ' ');
+    if (ArrayBuffer.isView(value)) {
+      text.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex'), ' ');
       return;
     }
     text.push('{');
@@ -36,7 +38,7 @@ export function describe(root: unknown, without: ReadonlySet<string>): string {
   return text.join('');
 }
 
-/** Every entry of that key in a map or set that `root` leads to, with the way to it: wherever something is known of the key. */
+/** Every entry of that key in a map, set or roster, and every tombstone of that id, that `root` leads to, with the way to it: wherever something is known of the key. */
 export function entriesNamed(
   root: unknown,
   key: string,
@@ -45,12 +47,15 @@ export function entriesNamed(
   const found: [string, unknown][] = [];
   const seen = new Set<object>();
   const visit = (value: unknown, way: string): void => {
-    if (typeof value !== 'object' || value === null || value instanceof Uint8Array || seen.has(value)) return;
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) return;
     seen.add(value);
     if (value instanceof Set && value.has(key)) found.push([way, true]);
+    const stone = isCalled<Tombstones>(value, 'Tombstones') ? value.get(key, -Infinity) : undefined;
+    if (stone !== undefined) found.push([way, stone]);
+    const isKeyed = value instanceof Map || isCalled<Roster<string, unknown>>(value, 'Roster');
     for (const [name, member] of membersOf(value)) {
       if (typeof name === 'string' && without.has(name)) continue;
-      if (name === key && value instanceof Map) found.push([way, member]);
+      if (name === key && isKeyed) found.push([way, member]);
       else visit(member, `${way}.${String(name)}`);
     }
   };
@@ -77,7 +82,7 @@ export function retainedBytes(root: unknown, without: ReadonlySet<string>): numb
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
     seen.add(value);
     bytes += OBJECT_BYTES;
-    if (value instanceof Uint8Array) {
+    if (ArrayBuffer.isView(value)) {
       if (!seen.has(value.buffer)) bytes += value.buffer.byteLength;
       seen.add(value.buffer);
       continue;
@@ -96,5 +101,14 @@ function membersOf(value: object): Iterable<readonly [key: unknown, member: unkn
   if (value instanceof Map) return value as ReadonlyMap<unknown, unknown>;
   if (value instanceof Set)
     return [...(value as ReadonlySet<unknown>)].map((member, i) => [i, member] as const);
+  // How many buckets a roster has is left of those who were there.
+  if (isCalled<Roster<string, unknown>>(value, 'Roster'))
+    return [...value.keys()].map((key) => [key, value.get(key)] as const);
+  if (isCalled<Crowd<object>>(value, 'Crowd')) return [...value].map((member, i) => [i, member] as const);
   return Object.entries(value);
+}
+
+/** Of the class of that name, whichever copy of the sources it is from. */
+function isCalled<T extends object>(value: object, name: string): value is T {
+  return (value.constructor as { readonly name: string } | undefined)?.name === name;
 }
