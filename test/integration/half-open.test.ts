@@ -9,6 +9,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect, createServer, type Refusal, type Server, type ServerOptions, type Socket } from 'godwit';
 import { Role, encodePreface } from '../../packages/godwit/src/wire/index.ts';
+import { echoes } from './echo.ts';
 import { freePorts } from './free-ports.ts';
 import { until } from './until.ts';
 
@@ -55,13 +56,6 @@ async function session(server: Server, options: object = {}): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', ...options });
   await once(socket, 'connect');
   return socket;
-}
-
-async function echoes(socket: Socket, text: string): Promise<void> {
-  socket.write(text);
-  let received = '';
-  while (received.length < text.length) received += String((await once(socket, 'data'))[0]);
-  assert.equal(received, text);
 }
 
 for (const [who, first] of [

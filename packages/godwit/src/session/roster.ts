@@ -5,25 +5,64 @@
  * new one. Once an old table has got into V8's old space it keeps, until the next full collection, the one behind it, and that the
  * next, and each of them what it held: so whatever comes and goes outlives every collection of the young generation, and is copied
  * by two of them. Here nothing that is gone leads to anybody who came later.
+ *
+ * All of it are objects of classes. V8 learns by the place of a literal whether what is made there lives long, and makes it in the
+ * old space from then on, where it keeps all that it knows until the next full collection.
  */
-import { assert } from './state-table.ts';
 
-/** Fewest buckets; always a power of two, and as many as members, twice as many or half. */
-const MIN_BUCKETS = 8;
-/** With so many buckets for each member there are half as many. */
-const SPARSE = 8;
+/** What stands in a chain. */
+abstract class Link<L> {
+  /** @internal The neighbours, in the order in which they came. */
+  before: L | undefined;
+  /** @internal */
+  behind: L | undefined;
+}
+
+/** Links in the order in which they came. */
+class Chain<L extends Link<L>> {
+  #first: L | undefined;
+  #last: L | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(link: L): void {
+    link.before = this.#last;
+    if (this.#last === undefined) this.#first = link;
+    else this.#last.behind = link;
+    this.#last = link;
+    this.#size += 1;
+  }
+
+  /** What is taken out leads nowhere. */
+  remove(link: L): void {
+    const { before, behind } = link;
+    if (before === undefined) this.#first = behind;
+    else before.behind = behind;
+    if (behind === undefined) this.#last = before;
+    else behind.before = before;
+    link.before = undefined;
+    link.behind = undefined;
+    this.#size -= 1;
+  }
+
+  list(): L[] {
+    const links: L[] = [];
+    for (let link = this.#first; link !== undefined; link = link.behind) links.push(link);
+    return links;
+  }
+}
 
 /** A place in a crowd, until `leave`. */
-export class Place<T extends object> {
-  #crowd: Crowd<T> | undefined;
+export class Place<T extends object> extends Link<Place<T>> {
+  #chain: Chain<Place<T>> | undefined;
   #value: T | undefined;
-  /** @internal The neighbours, in the order in which they came. */
-  before: Place<T> | undefined;
-  /** @internal */
-  behind: Place<T> | undefined;
 
-  constructor(crowd: Crowd<T>, value: T) {
-    this.#crowd = crowd;
+  constructor(chain: Chain<Place<T>>, value: T) {
+    super();
+    this.#chain = chain;
     this.#value = value;
   }
 
@@ -34,72 +73,52 @@ export class Place<T extends object> {
 
   /** Gives the place up; may be called again. */
   leave(): void {
-    const crowd = this.#crowd;
-    if (crowd === undefined) return;
-    this.#crowd = undefined;
+    this.#chain?.remove(this);
+    this.#chain = undefined;
     this.#value = undefined;
-    crowd.remove(this);
   }
 }
 
 /** Some of whom each knows his own place, in the order in which they came. */
 export class Crowd<T extends object> implements Iterable<T> {
-  #first: Place<T> | undefined;
-  #last: Place<T> | undefined;
-  #size = 0;
+  readonly #places = new Chain<Place<T>>();
 
   get size(): number {
-    return this.#size;
+    return this.#places.size;
   }
 
   add(value: T): Place<T> {
-    const place = new Place<T>(this, value);
-    place.before = this.#last;
-    if (this.#last === undefined) this.#first = place;
-    else this.#last.behind = place;
-    this.#last = place;
-    this.#size += 1;
+    const place = new Place<T>(this.#places, value);
+    this.#places.add(place);
     return place;
-  }
-
-  /** @internal `Place.leave`. */
-  remove(place: Place<T>): void {
-    const { before, behind } = place;
-    if (before === undefined) this.#first = behind;
-    else before.behind = behind;
-    if (behind === undefined) this.#last = before;
-    else behind.before = before;
-    place.before = undefined;
-    place.behind = undefined;
-    this.#size -= 1;
   }
 
   /** Those who are here now. Who leaves before his turn has none; who comes meanwhile neither. */
   *[Symbol.iterator](): Generator<T, undefined> {
-    const places: Place<T>[] = [];
-    for (let place = this.#first; place !== undefined; place = place.behind) places.push(place);
-    for (const { value } of places) if (value !== undefined) yield value;
+    for (const { value } of this.#places.list()) if (value !== undefined) yield value;
   }
 }
 
-/**
- * A member of a roster. An object of a class: V8 learns by the place of a literal whether what is made there lives long, and makes it
- * in the old space if it once did, where it keeps all that it knows until the next full collection.
- */
-class Entry<K, V> {
+/** Fewest buckets. There is always a power of two of them. */
+const MIN_BUCKETS = 2;
+/** With more members than buckets there are twice as many; with so many buckets for each member, half as many. */
+const SPARSE = 8;
+
+/** A member of a roster. */
+class Entry<K, V> extends Link<Entry<K, V>> {
   readonly key: K;
   readonly hash: number;
   /** Undefined once it has left. */
   value: V | undefined;
-  place: Place<Entry<K, V>> | undefined;
+  isIn = true;
   /** The next in the same bucket. */
   next: Entry<K, V> | undefined;
 
   constructor(key: K, hash: number, value: V, next: Entry<K, V> | undefined) {
+    super();
     this.key = key;
     this.hash = hash;
     this.value = value;
-    this.place = undefined;
     this.next = next;
   }
 }
@@ -107,7 +126,7 @@ class Entry<K, V> {
 /** Members by an id. As with a `Map`, they are listed in the order in which they came. */
 export class Roster<K extends string | number, V> {
   readonly #seed: number;
-  readonly #crowd = new Crowd<Entry<K, V>>();
+  readonly #entries = new Chain<Entry<K, V>>();
   #buckets: (Entry<K, V> | undefined)[] = emptyBuckets(MIN_BUCKETS);
 
   /** `seed`, 32 bits: where a peer chooses the ids it must not know it, or it could choose such as fall into one bucket. */
@@ -116,7 +135,7 @@ export class Roster<K extends string | number, V> {
   }
 
   get size(): number {
-    return this.#crowd.size;
+    return this.#entries.size;
   }
 
   get(key: K): V | undefined {
@@ -137,7 +156,7 @@ export class Roster<K extends string | number, V> {
     if (this.size === this.#buckets.length) this.#resize(this.#buckets.length * 2);
     const at = hash & (this.#buckets.length - 1);
     const entry = new Entry<K, V>(key, hash, value, this.#buckets[at]);
-    entry.place = this.#crowd.add(entry);
+    this.#entries.add(entry);
     this.#buckets[at] = entry;
   }
 
@@ -155,8 +174,8 @@ export class Roster<K extends string | number, V> {
     else previous.next = entry.next;
     entry.next = undefined;
     entry.value = undefined;
-    entry.place?.leave();
-    entry.place = undefined;
+    entry.isIn = false;
+    this.#entries.remove(entry);
     if (this.size * SPARSE < this.#buckets.length && this.#buckets.length > MIN_BUCKETS)
       this.#resize(this.#buckets.length / 2);
     return true;
@@ -166,13 +185,13 @@ export class Roster<K extends string | number, V> {
     for (const key of this.keys()) this.delete(key);
   }
 
-  /** Those who are here now, as `Crowd` lists them. */
+  /** Those who are here now. Who leaves before his turn is left out; who comes meanwhile too. */
   *values(): Generator<V, undefined> {
-    for (const { value } of this.#crowd) yield value as V;
+    for (const entry of this.#entries.list()) if (entry.isIn) yield entry.value as V;
   }
 
   *keys(): Generator<K, undefined> {
-    for (const { key } of this.#crowd) yield key;
+    for (const entry of this.#entries.list()) if (entry.isIn) yield entry.key;
   }
 
   #find(key: K, hash: number): Entry<K, V> | undefined {
@@ -184,7 +203,7 @@ export class Roster<K extends string | number, V> {
   #resize(count: number): void {
     const former = this.#buckets;
     const buckets = emptyBuckets<K, V>(count);
-    for (const entry of this.#crowd) {
+    for (const entry of this.#entries.list()) {
       const at = entry.hash & (count - 1);
       entry.next = buckets[at];
       buckets[at] = entry;
@@ -196,7 +215,6 @@ export class Roster<K extends string | number, V> {
 }
 
 function emptyBuckets<K, V>(count: number): (Entry<K, V> | undefined)[] {
-  assert((count & (count - 1)) === 0, 'the number of buckets is a power of two');
   return new Array<Entry<K, V> | undefined>(count).fill(undefined);
 }
 
