@@ -7,7 +7,7 @@ import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { connect, createServer, type Server, type ServerOptions, type Socket } from 'godwit';
+import { connect, type Server, type ServerOptions, type Socket } from 'godwit';
 import { OWN_CONNECTIONS } from '../../packages/godwit/src/carriers/sharing.ts';
 import { TRUNK_IDLE_MS } from '../../packages/godwit/src/carriers/client-trunk.ts';
 import { Role } from '../../packages/godwit/src/wire/index.ts';
