@@ -104,7 +104,7 @@ test('a stream of buffers makes V8 mark the whole heap a few times at most, and 
   const usual = await churn('const took = () => undefined;');
   const said = `${early.marked} times, and ${usual.marked} without`;
   context.diagnostic(said);
-  assert.ok(usual.marked >= 10, said);
+  assert.ok(usual.marked >= 6, said);
   assert.ok(early.marked <= usual.marked / 3, said);
   assert.deepEqual([early.here, early.elsewhere], ['undefined', 'undefined']);
 });
