@@ -98,8 +98,8 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     ['I6', 'I4'],
     'a ticket brings a session back that has ended',
     'session/tombstones.ts',
-    'this.delete(id);\n    if (this.#nextAt',
-    'this.delete(id);\n    if (this.#size >= 0) return;\n    if (this.#nextAt',
+    'const place = this.#takePlace();',
+    'if (this.#size >= 0) return;\n    const place = this.#takePlace();',
   ),
   {
     name: 'restore-attempted-though-input-is-gone',

@@ -1,7 +1,7 @@
 /** Runs one server node: carriers and peers on one side, the sockets of its sessions on the other. */
+import { randomInt } from 'node:crypto';
 import { formatAddress, networkOf } from '../carriers/address.ts';
 import type { Carrier } from '../carriers/carrier.ts';
-import { randomInt } from 'node:crypto';
 import { NodeCrypto, crc32, random, type KeyRing } from '../crypto/index.ts';
 import { GodwitError, errorFromFailure } from '../errors.ts';
 import type { CryptoEvent } from '../session/crypto.ts';
@@ -62,6 +62,7 @@ export interface NodeHooks {
   peerFlush(): void;
 }
 
+/** No literal, since it lives as long as its session, and knows it (session/roster.ts). */
 class Entry {
   place: Place<Entry> | undefined;
   readonly port: ServerSessionPort;

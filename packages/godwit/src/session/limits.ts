@@ -110,7 +110,7 @@ export interface ServerLimits {
    * Default 2 GiB; 0 … 2^53 − 1.
    */
   readonly maxMemoryBytes: number;
-  /** Tombstones kept; the oldest go first. Default 100,000. Memory: 80 bytes each, and up to twice that while there is room for more. */
+  /** Tombstones kept; the oldest go first. Default 100,000. Memory: 88 bytes each, and up to twice that while there is room for more. */
   readonly maxTombstones: number;
   /**
    * Sessions that the standbys of one address watch together; who watches more loses the standby. Memory: about 192 bytes each.

@@ -9,6 +9,7 @@
  * All of it are objects of classes. V8 learns by the place of a literal whether what is made there lives long, and makes it in the
  * old space from then on, where it keeps all that it knows until the next full collection.
  */
+import { hashOf } from './id-hash.ts';
 
 /** What stands in a chain. */
 abstract class Link<L> {
@@ -216,13 +217,4 @@ export class Roster<K extends string | number, V> {
 
 function emptyBuckets<K, V>(count: number): (Entry<K, V> | undefined)[] {
   return new Array<Entry<K, V> | undefined>(count).fill(undefined);
-}
-
-/** 32 bits, each of which depends on all of the key and of the seed. */
-function hashOf(key: string | number, seed: number): number {
-  let hash = seed;
-  if (typeof key === 'number') hash = Math.imul(hash ^ key, 0x9e3779b1);
-  else for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return (hash ^ (hash >>> 13)) >>> 0;
 }

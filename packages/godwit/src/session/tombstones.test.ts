@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { findCollector } from '../carriers/collector.ts';
 import { Tombstones, type Tombstone } from './tombstones.ts';
 
 const idOf = (number: number): string => number.toString(16).padStart(32, '0');
@@ -64,28 +65,53 @@ describe('tombstones', () => {
     assert.equal(stones.size, max);
   });
 
-  test('set and taken away in any order, are those of a map', () => {
-    let random = 5;
-    const draw = (below: number): number => {
-      random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
-      return random % below;
-    };
-    const stones = new Tombstones(100_000, draw(2 ** 32));
-    const map = new Map<string, Tombstone>();
-    for (let step = 0; step < 20_000; step += 1) {
-      const number = draw(800);
-      const id = idOf(number);
-      if (draw(3) > 0) {
-        const stone = stoneOf(number, { epoch: step });
-        stones.set(id, stone);
-        map.set(id, stone);
-      } else {
-        stones.delete(id);
-        map.delete(id);
+  for (const max of [100_000, 500, 64, 1])
+    test(`set and taken away in any order, are those of a map of at most ${max}, whose oldest go first`, () => {
+      let random = 5;
+      const draw = (below: number): number => {
+        random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0;
+        return random % below;
+      };
+      const stones = new Tombstones(max, draw(2 ** 32));
+      const map = new Map<string, Tombstone>();
+      for (let step = 0; step < 20_000; step += 1) {
+        const number = draw(800);
+        const id = idOf(number);
+        if (draw(3) > 0) {
+          const stone = stoneOf(number, { epoch: step });
+          stones.set(id, stone);
+          map.delete(id);
+          map.set(id, stone);
+          const [oldest] = map.keys();
+          if (map.size > max && oldest !== undefined) map.delete(oldest);
+        } else {
+          stones.delete(id);
+          map.delete(id);
+        }
+        assert.equal(stones.size, map.size);
+        assert.deepEqual(stones.get(id, 0), map.get(id));
+        const another = idOf(draw(800));
+        assert.deepEqual(stones.get(another, 0), map.get(another));
       }
-      assert.equal(stones.size, map.size);
-      assert.deepEqual(stones.get(id, 0), map.get(id));
+    });
+
+  test('of sessions that come back take no more memory than those that stay', () => {
+    const collect = findCollector();
+    assert.ok(collect !== undefined);
+    const heldBytes = (): number => {
+      collect({ type: 'major' });
+      return process.memoryUsage().arrayBuffers;
+    };
+    const stones = new Tombstones(100_000);
+    const stone = stoneOf(1);
+    const before = heldBytes();
+    for (let step = 0; step < 50_000; step += 1) {
+      stones.set(idOf(step), stone);
+      stones.delete(idOf(step - 10));
     }
+    const growth = heldBytes() - before;
+    assert.ok(growth < 100_000, `${growth} bytes`);
+    assert.equal(stones.size, 10);
   });
 
   test('one is kept where none is asked for', () => {

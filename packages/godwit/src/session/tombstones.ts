@@ -2,6 +2,7 @@
  * Sessions that are no longer here, and why: moved, or ended for good (protocol.md §10.8). A server keeps them for hours, so they
  * lie side by side in one piece of memory: as objects they would be copied by V8's collector, and looked at again and again.
  */
+import { hashOf } from './id-hash.ts';
 import { assert } from './state-table.ts';
 
 export interface Tombstone {
@@ -14,46 +15,54 @@ export interface Tombstone {
   readonly established: boolean;
 }
 
-/** What a stone takes, in bytes: id, secret, epoch, time, flags. */
+/** What a stone takes, in bytes: id, secret, epoch, time, hash of the id, flags. */
 const ID_AT = 0;
 const ID_BYTES = 16;
 const SECRET_AT = 16;
 const SECRET_BYTES = 32;
 const EPOCH_AT = 48;
 const UNTIL_AT = 56;
-const FLAGS_AT = 64;
+const HASH_AT = 64;
+const FLAGS_AT = 68;
 const STONE_BYTES = 72;
 
-const TAKEN = 1;
-const ENDED = 2;
-const ESTABLISHED = 4;
+const ENDED = 1;
+const ESTABLISHED = 2;
 
 /** Room for so many to begin with; twice as many each time that is used up. */
 const FIRST_ROOM = 64;
-/** The end of a chain; places count from 1. */
+/** Nobody; places count from 1. */
 const NONE = 0;
+
+/** Stones by their places, and how they lead to each other. */
+interface Ground {
+  readonly stones: DataView;
+  /** The first of all whose ids have the same hash, by that, and for each place who follows; of an empty place, the next one. */
+  readonly heads: Int32Array;
+  readonly followers: Int32Array;
+  /** Who was set before each of them, and who behind it. */
+  readonly older: Int32Array;
+  readonly newer: Int32Array;
+}
 
 export class Tombstones {
   readonly #max: number;
   readonly #seed: number;
-  /** The stones, in the order in which they were set, behind the last of which the first is overwritten. */
-  #stones: DataView;
   #room: number;
-  /** The next one is set there. */
-  #nextAt = 0;
+  #ground: Ground;
+  /** Places up to there have been used. */
+  #used = 0;
+  #firstEmpty = NONE;
+  #oldest = NONE;
+  #newest = NONE;
   #size = 0;
-  /** Chains of those whose ids have the same hash: the first of each, and who follows on whom. */
-  #heads: Int32Array;
-  #followers: Int32Array;
 
-  /** At most `max`: then each new one takes the place of the oldest. Ids are chosen by clients, who must not know the `seed`. */
+  /** At most `max`, and at least one: then each new one takes the place of the oldest. Ids are chosen by clients, who must not know the `seed`. */
   constructor(max: number, seed = 0) {
     this.#max = Math.max(1, max);
     this.#seed = seed;
     this.#room = Math.min(FIRST_ROOM, this.#max);
-    this.#stones = new DataView(new ArrayBuffer(this.#room * STONE_BYTES));
-    this.#heads = new Int32Array(this.#room);
-    this.#followers = new Int32Array(this.#room);
+    this.#ground = groundFor(this.#room);
   }
 
   get size(): number {
@@ -67,109 +76,139 @@ export class Tombstones {
       'an id of 16 bytes, a secret of 32',
     );
     this.delete(id);
-    if (this.#nextAt === this.#room) {
-      if (this.#room < this.#max) this.#grow();
-      else this.#nextAt = 0;
-    }
-    const at = this.#nextAt;
-    this.#nextAt += 1;
-    if (this.#isTaken(at)) this.#remove(at);
-    const offset = at * STONE_BYTES;
-    for (let word = 0; word < ID_BYTES; word += 4)
-      this.#stones.setUint32(offset + ID_AT + word, wordOf(id, word));
+    const place = this.#takePlace();
+    const offset = offsetOf(place);
+    const { stones } = this.#ground;
+    for (let word = 0; word < ID_BYTES; word += 4) stones.setUint32(offset + ID_AT + word, wordOf(id, word));
     this.#bytes(offset + SECRET_AT, SECRET_BYTES).set(secret);
-    this.#stones.setFloat64(offset + EPOCH_AT, epoch);
-    this.#stones.setFloat64(offset + UNTIL_AT, until);
-    const flags = TAKEN | (kind === 'ended' ? ENDED : 0) | (established ? ESTABLISHED : 0);
-    this.#stones.setUint8(offset + FLAGS_AT, flags);
-    this.#chain(at);
+    stones.setFloat64(offset + EPOCH_AT, epoch);
+    stones.setFloat64(offset + UNTIL_AT, until);
+    stones.setUint32(offset + HASH_AT, hashOf(id, this.#seed));
+    stones.setUint8(offset + FLAGS_AT, (kind === 'ended' ? ENDED : 0) | (established ? ESTABLISHED : 0));
+    this.#chain(place);
+    this.#ground.older[place] = this.#newest;
+    this.#ground.newer[place] = NONE;
+    if (this.#newest === NONE) this.#oldest = place;
+    else this.#ground.newer[this.#newest] = place;
+    this.#newest = place;
     this.#size += 1;
   }
 
   get(id: string, now: number): Tombstone | undefined {
-    const at = this.#find(id);
-    if (at === undefined) return undefined;
-    const offset = at * STONE_BYTES;
-    const until = this.#stones.getFloat64(offset + UNTIL_AT);
+    const place = this.#find(id);
+    if (place === NONE) return undefined;
+    const offset = offsetOf(place);
+    const { stones } = this.#ground;
+    const until = stones.getFloat64(offset + UNTIL_AT);
     if (until <= now) {
-      this.#remove(at);
+      this.#remove(place);
       return undefined;
     }
-    const flags = this.#stones.getUint8(offset + FLAGS_AT);
+    const flags = stones.getUint8(offset + FLAGS_AT);
     return {
       kind: (flags & ENDED) === 0 ? 'moved' : 'ended',
       secret: this.#bytes(offset + SECRET_AT, SECRET_BYTES).slice(),
-      epoch: this.#stones.getFloat64(offset + EPOCH_AT),
+      epoch: stones.getFloat64(offset + EPOCH_AT),
       until,
       established: (flags & ESTABLISHED) !== 0,
     };
   }
 
   delete(id: string): void {
-    const at = this.#find(id);
-    if (at !== undefined) this.#remove(at);
+    const place = this.#find(id);
+    if (place !== NONE) this.#remove(place);
+  }
+
+  /** An empty one: one that was left, a new one, or that of the oldest. */
+  #takePlace(): number {
+    if (this.#firstEmpty === NONE && this.#used === this.#room) {
+      if (this.#room < this.#max) this.#grow();
+      else this.#remove(this.#oldest);
+    }
+    const place = this.#firstEmpty;
+    if (place === NONE) {
+      this.#used += 1;
+      return this.#used;
+    }
+    this.#firstEmpty = this.#ground.followers[place] as number;
+    return place;
   }
 
   #bytes(offset: number, length: number): Uint8Array {
-    return new Uint8Array(this.#stones.buffer, offset, length);
+    return new Uint8Array(this.#ground.stones.buffer, offset, length);
   }
 
-  #isTaken(at: number): boolean {
-    return (this.#stones.getUint8(at * STONE_BYTES + FLAGS_AT) & TAKEN) !== 0;
+  #find(id: string): number {
+    if (this.#size === 0) return NONE;
+    const { heads, followers } = this.#ground;
+    let place = heads[hashOf(id, this.#seed) % this.#room] as number;
+    while (place !== NONE && !this.#hasId(place, id)) place = followers[place] as number;
+    return place;
   }
 
-  #find(id: string): number | undefined {
-    if (this.#size === 0) return undefined;
-    let hash = this.#seed;
-    for (let word = 0; word < ID_BYTES; word += 4) hash = mixed(hash, wordOf(id, word));
-    let place = this.#heads[bucketOf(hash, this.#room)] as number;
-    for (; place !== NONE; place = this.#followers[place - 1] as number)
-      if (this.#hasId((place - 1) * STONE_BYTES, id)) return place - 1;
-    return undefined;
-  }
-
-  #hasId(offset: number, id: string): boolean {
+  #hasId(place: number, id: string): boolean {
+    const offset = offsetOf(place) + ID_AT;
     for (let word = 0; word < ID_BYTES; word += 4)
-      if (this.#stones.getUint32(offset + ID_AT + word) !== wordOf(id, word)) return false;
+      if (this.#ground.stones.getUint32(offset + word) !== wordOf(id, word)) return false;
     return true;
   }
 
-  #bucket(at: number): number {
-    let hash = this.#seed;
-    for (let word = 0; word < ID_BYTES; word += 4)
-      hash = mixed(hash, this.#stones.getUint32(at * STONE_BYTES + ID_AT + word));
-    return bucketOf(hash, this.#room);
+  #bucketOf(place: number): number {
+    return this.#ground.stones.getUint32(offsetOf(place) + HASH_AT) % this.#room;
   }
 
-  #chain(at: number): void {
-    const bucket = this.#bucket(at);
-    this.#followers[at] = this.#heads[bucket] as number;
-    this.#heads[bucket] = at + 1;
+  #chain(place: number): void {
+    const { heads, followers } = this.#ground;
+    const bucket = this.#bucketOf(place);
+    followers[place] = heads[bucket] as number;
+    heads[bucket] = place;
   }
 
-  #remove(at: number): void {
-    const bucket = this.#bucket(at);
-    const follower = this.#followers[at] as number;
-    if (this.#heads[bucket] === at + 1) this.#heads[bucket] = follower;
+  #remove(place: number): void {
+    const { heads, followers, older, newer } = this.#ground;
+    const bucket = this.#bucketOf(place);
+    if (heads[bucket] === place) heads[bucket] = followers[place] as number;
     else {
-      let before = (this.#heads[bucket] as number) - 1;
-      while (this.#followers[before] !== at + 1) before = (this.#followers[before] as number) - 1;
-      this.#followers[before] = follower;
+      let before = heads[bucket] as number;
+      while (followers[before] !== place) before = followers[before] as number;
+      followers[before] = followers[place] as number;
     }
+    const [before, behind] = [older[place] as number, newer[place] as number];
+    if (before === NONE) this.#oldest = behind;
+    else newer[before] = behind;
+    if (behind === NONE) this.#newest = before;
+    else older[behind] = before;
     // Its secret is nobody's any more.
-    this.#bytes(at * STONE_BYTES, STONE_BYTES).fill(0);
+    this.#bytes(offsetOf(place), STONE_BYTES).fill(0);
+    followers[place] = this.#firstEmpty;
+    this.#firstEmpty = place;
     this.#size -= 1;
   }
 
+  /** Every place is taken. */
   #grow(): void {
-    const former = this.#bytes(0, this.#room * STONE_BYTES);
+    const former = this.#ground;
     this.#room = Math.min(this.#room * 2, this.#max);
-    this.#stones = new DataView(new ArrayBuffer(this.#room * STONE_BYTES));
-    this.#bytes(0, former.byteLength).set(former);
-    this.#heads = new Int32Array(this.#room);
-    this.#followers = new Int32Array(this.#room);
-    for (let at = 0; at < this.#nextAt; at += 1) if (this.#isTaken(at)) this.#chain(at);
+    this.#ground = groundFor(this.#room);
+    this.#bytes(0, former.stones.byteLength).set(new Uint8Array(former.stones.buffer));
+    this.#ground.older.set(former.older);
+    this.#ground.newer.set(former.newer);
+    for (let place = 1; place <= this.#used; place += 1) this.#chain(place);
   }
+}
+
+function groundFor(room: number): Ground {
+  return {
+    stones: new DataView(new ArrayBuffer(room * STONE_BYTES)),
+    heads: new Int32Array(room),
+    followers: new Int32Array(room + 1),
+    older: new Int32Array(room + 1),
+    newer: new Int32Array(room + 1),
+  };
+}
+
+function offsetOf(place: number): number {
+  return (place - 1) * STONE_BYTES;
 }
 
 /** Four bytes of an id that is written in hexadecimal digits, from the `byte`th on. */
@@ -180,14 +219,4 @@ function wordOf(id: string, byte: number): number {
     word = (word << 4) | (code < 0x3a ? code - 0x30 : code - 0x57);
   }
   return word >>> 0;
-}
-
-function mixed(hash: number, word: number): number {
-  const product = Math.imul(hash ^ word, 0x9e3779b1);
-  return product ^ (product >>> 15);
-}
-
-function bucketOf(hash: number, buckets: number): number {
-  const product = Math.imul(hash, 0x85ebca6b);
-  return ((product ^ (product >>> 13)) >>> 0) % buckets;
 }
