@@ -24,12 +24,22 @@ const KEY_SHARE = new Uint8Array(
   generateKeyPairSync('x25519').publicKey.export({ type: 'spki', format: 'der' }).subarray(-32),
 );
 
-/** What is held in arrays outside of V8's heap, and not only waits to be collected, in bytes. */
+/** What is held in arrays outside of V8's heap, or waits to be collected, in bytes. */
 function heldBytes(): number {
   const collect = findCollector();
   assert.ok(collect !== undefined);
   collect({ type: 'major' });
   return process.memoryUsage().arrayBuffers;
+}
+
+/** One collection does not find all: what was marked while it was still in use stays until the next. What is held stays longer. */
+async function heldAtMost(limitBytes: number): Promise<void> {
+  let held = heldBytes();
+  for (let collections = 1; held > limitBytes && collections < 10; collections += 1) {
+    await wait(5);
+    held = heldBytes();
+  }
+  assert.ok(held <= limitBytes, `${held} bytes, and at most ${limitBytes} were expected`);
 }
 
 describe('strangers who share a connection', () => {
@@ -267,8 +277,7 @@ describe('strangers who share a connection', () => {
       await until(() => server.stats.sessions === 0);
     }
     // 200 MiB were written for them.
-    const held = heldBytes() - before;
-    assert.ok(held < 32 * 2 ** 20, `${held} bytes`);
+    await heldAtMost(before + 32 * 2 ** 20);
     socket.destroy();
   });
 
@@ -290,8 +299,7 @@ describe('strangers who share a connection', () => {
       if (!socket.write(Buffer.concat(records))) await once(socket, 'drain');
     }
     await until(() => server.stats.halfOpen === channels + 1);
-    const held = heldBytes() - before;
-    assert.ok(held < (channels * filler.byteLength) / 10, `${held} bytes`);
+    await heldAtMost(before + (channels * filler.byteLength) / 10);
     socket.destroy();
   });
 
