@@ -1,5 +1,6 @@
 /**
- * Runs the test stages in order, prints what each took, and ends with one line: "N passed, N failed, N skipped".
+ * Runs the test stages in order, prints what failed once more and what each took, and ends with one line: "N passed, N failed,
+ * N skipped". A log of which only the end was kept still tells what failed.
  * The exit code is 0 only if every stage had something to run and all of it passed.
  */
 import { spawn } from 'node:child_process';
@@ -26,6 +27,9 @@ const FILES_AT_ONCE = 2;
 
 /** When to give up on a whole stage: a file that never exits would otherwise hold up everything after it. */
 const STAGE_TIMEOUT_MS = 15 * 60_000;
+
+/** How much of what a failed test said is repeated at the end, in UTF-16 code units. */
+const FAILURE_LENGTH_MAX = 2_000;
 
 const root = dirname(import.meta.dirname);
 
@@ -64,6 +68,7 @@ async function main(args: string[]): Promise<number> {
 
   const total = { passed: 0, failed: 0, skipped: 0 };
   const report: string[] = [];
+  const failures: string[] = [];
   for (const stage of stages) {
     console.log(`\n== ${stage.name}: ${stage.summary}`);
     const startedMs = performance.now();
@@ -76,12 +81,17 @@ async function main(args: string[]): Promise<number> {
     for (const problem of problems) console.log(problem);
     report.push(`${stage.name.padEnd(12)} ${seconds.padStart(7)} s  ${counts.failed > 0 ? 'FAILED' : 'ok'}`);
     for (const problem of problems) report.push(`  ${problem}`);
+    for (const { name, file, message } of counts.failures)
+      failures.push(
+        `${stage.name}: ${relative(root, file)}: ${name}\n${message.slice(0, FAILURE_LENGTH_MAX)}`,
+      );
   }
 
   if (total.passed + total.failed + total.skipped === 0) {
     report.push('no test has that name');
     total.failed = 1;
   }
+  if (failures.length > 0) console.log(`\nWhat failed:\n\n${failures.join('\n\n')}`);
   console.log(`\n${report.join('\n')}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
@@ -137,7 +147,7 @@ async function runStage(stage: Stage, namePattern: string | undefined): Promise<
 }
 
 function failure(problem: string): Outcome {
-  return { counts: { passed: 0, failed: 1, skipped: 0, emptyFiles: [] }, problems: [problem] };
+  return { counts: { passed: 0, failed: 1, skipped: 0, emptyFiles: [], failures: [] }, problems: [problem] };
 }
 
 /** Runs `node --test` and resolves to how it ended, in words. */
