@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { DeadlineHeap, type DeadlineOwner } from '../../../packages/godwit/src/session/deadline-heap.ts';
 import { Deadlines } from '../../../packages/godwit/src/session/deadlines.ts';
+import { NO_HANDLE } from '../../../packages/godwit/src/session/time-heap.ts';
 import { hold } from '../engine/target.ts';
 import { command, modelTarget } from './model.ts';
 
@@ -9,7 +10,7 @@ const OWNERS = 12;
 
 class Owner implements DeadlineOwner {
   nextTimeout: number | undefined;
-  heapIndex: number | undefined;
+  deadlineHandle = NO_HANDLE;
   fired = 0;
   /** What it does when its time has come: nothing, or wait again. */
   again: number | undefined;

@@ -206,6 +206,7 @@ const RANGES: Ranges = {
   maxOpensPerSecond: [0, 1_000_000],
   maxMigratesPerSecond: [0, 1_000_000],
   maxPullsPerSecond: [0, 1_000_000],
+  snapshotsPerSecond: [0, 1_000_000],
   maxMemoryBytes: [0, Number.MAX_SAFE_INTEGER],
   minBytesPerSecond: [0, 1_000_000_000],
 };

@@ -143,6 +143,12 @@ export interface ServerLimits {
   readonly snapshotSoonBytes: number;
   /** Writes of the application from which on `snapshotBusyMs` makes a snapshot due (`replay` mode). Default 64. */
   readonly snapshotBusyWrites: number;
+  /**
+   * Snapshots that are due by `snapshotIntervalMs` alone, of all sessions together, in a second (`replay` mode). Where more sessions
+   * than that have done something, but less than `snapshotSoonBytes`, each waits for its turn, ten times `snapshotIntervalMs` at the
+   * most: so much longer is what a crash makes the next server do again. 0: no limit. Default 1,000; 0 … 1,000,000.
+   */
+  readonly snapshotsPerSecond: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = {
@@ -167,6 +173,7 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = {
   snapshotIntervalBytes: 256 * 1024,
   snapshotSoonBytes: 8 * 1024,
   snapshotBusyWrites: 64,
+  snapshotsPerSecond: 1_000,
 };
 
 export interface ServerTimers {
@@ -184,7 +191,10 @@ export interface ServerTimers {
   readonly replayTimeoutMs: number;
   /** An ended session waits this long for its last acknowledgement, in ms. Default 10,000. */
   readonly lingerMs: number;
-  /** Progress without a snapshot for so long makes one due, in ms. Default 1,000. */
+  /**
+   * Progress without a snapshot for so long makes one due, in ms; where many sessions have made some, up to ten times as long
+   * (`snapshotsPerSecond`). Default 1,000.
+   */
   readonly snapshotIntervalMs: number;
   /** Between two snapshots that are due by bytes (`replay` mode), in ms, unless four times as many bytes have moved. Default 1. */
   readonly snapshotPaceMs: number;

@@ -13,6 +13,7 @@ import type { Farewell } from './farewells.ts';
 import type { ServerSession } from './server-session.ts';
 import type { TransferReceiver } from './session-transfer.ts';
 import { claimedSessionId, type TicketHead } from './ticket.ts';
+import { NO_HANDLE } from './time-heap.ts';
 
 /** A PULL that waits for STATE. */
 export interface Pull {
@@ -39,7 +40,7 @@ export class PendingAttach implements DeadlineOwner {
   readonly #bodyParts: Uint8Array[] = [];
   #bodyBytes = 0;
   nextTimeout: number | undefined;
-  heapIndex: number | undefined;
+  deadlineHandle = NO_HANDLE;
 
   constructor(
     carrierId: number,

@@ -6,6 +6,7 @@ import type { ServerLimits } from './limits.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { ServerSession } from './server-session.ts';
 import { Roster } from './roster.ts';
+import { NO_HANDLE } from './time-heap.ts';
 
 /** A frame that a carrier does not take in its present use. */
 export function misplaced(frame: Incoming, where: string): ProtocolError {
@@ -46,7 +47,7 @@ export class ServerCarrier implements DeadlineOwner {
   /** Of a standby: what it counts for (`Occupant`). */
   place: string | undefined;
   nextTimeout: number | undefined;
-  heapIndex: number | undefined;
+  deadlineHandle = NO_HANDLE;
 
   constructor(
     id: number,

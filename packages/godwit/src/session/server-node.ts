@@ -33,6 +33,7 @@ import type { ServerSession } from './server-session.ts';
 import { assert } from './state-table.ts';
 import { claimedSessionId } from './ticket.ts';
 import { TicketRefresh } from './ticket-refresh.ts';
+import { SnapshotSlots } from './snapshot-slots.ts';
 import { StandbyCarriers } from './standby-carriers.ts';
 import { Roster } from './roster.ts';
 import { Tombstones } from './tombstones.ts';
@@ -158,6 +159,7 @@ export class ServerNode {
     return {
       config: this.#config,
       crypto: this.#crypto,
+      snapshotSlots: new SnapshotSlots(this.#config.limits.snapshotsPerSecond),
       get now() {
         return live.now;
       },

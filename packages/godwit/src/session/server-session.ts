@@ -21,6 +21,7 @@ import { SessionOutput } from './session-output.ts';
 import { SnapshotCadence } from './snapshot-cadence.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 import type { TicketHead } from './ticket.ts';
+import { NO_HANDLE } from './time-heap.ts';
 
 export type { SessionHost, SessionInit } from './session-host.ts';
 
@@ -51,7 +52,7 @@ export class ServerSession {
   /** What whoever drives the node knows of the session. */
   owner: object | undefined;
   /** @internal Position in the node's heap of deadlines. */
-  heapIndex: number | undefined;
+  deadlineHandle = NO_HANDLE;
 
   constructor(host: SessionHost, init: SessionInit) {
     const core = new SessionCore(this, host, init);

@@ -105,7 +105,12 @@ export class SessionCore {
     this.finConsumed = init.point.inputFinished;
     this.lastHeardAt = host.now;
     const { limits, timers, delivery } = host.config;
-    this.snapshots = new SnapshotSender(limits, timers, delivery, init.point, init.covered, host.now);
+    this.snapshots = new SnapshotSender(
+      { limits, timers, delivery, slots: host.snapshotSlots },
+      init.point,
+      init.covered,
+      host.now,
+    );
     this.protection = new Protection({
       delivery,
       streams: init.streams,

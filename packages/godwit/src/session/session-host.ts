@@ -5,11 +5,13 @@ import type { ServerEvent } from './server-events.ts';
 import type { ServerSession } from './server-session.ts';
 import type { ServerStreams, SnapshotPoint } from './server-streams.ts';
 import type { CoveredPoint } from './snapshot-sender.ts';
+import type { SnapshotSlots } from './snapshot-slots.ts';
 
 /** What a session needs of its node. */
 export interface SessionHost {
   readonly config: ServerNodeConfig;
   readonly crypto: CryptoBook;
+  readonly snapshotSlots: SnapshotSlots;
   /** Time of the call that is being served. */
   readonly now: number;
   /** The application calls: its time counts from here on. */

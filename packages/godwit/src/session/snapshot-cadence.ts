@@ -171,9 +171,7 @@ export class SnapshotCadence {
     // Whether output must wait for snapshots at all is to be known before the client waits for one.
     const isUnknown = this.#core.protection.isExporterUnknown && this.#hasUncommitted;
     // Output that the client has is made again first: it waits for what comes behind. By time a snapshot is due all the same.
-    const dueAt = this.#core.streams.isRegenerating
-      ? undefined
-      : this.#core.snapshots.exportDueAt(this.#core, this.#atNewest);
+    const dueAt = this.#core.streams.isRegenerating ? undefined : this.#exportDueAt;
     let isAsked = false;
     if (isUnknown || (dueAt !== undefined && dueAt <= this.#core.now)) isAsked = this.want('cadence');
     else
@@ -192,7 +190,12 @@ export class SnapshotCadence {
     this.#quietUntil = Math.min(dueAt, snapshots.dueAt(this.#core, this.#core.streams.send.credit) ?? dueAt);
   }
 
-  /** A snapshot is due by time. */
+  /** When the application is to be asked for a state; undefined when nothing has moved since it was. */
+  get #exportDueAt(): number | undefined {
+    return this.#core.snapshots.exportDueAt(this.#core.now, this.#core, this.#atNewest);
+  }
+
+  /** A snapshot may be due by time, or memory be given back. */
   intervalPassed(): void {
     if (this.#core.state !== 'active' || this.#core.applicationGone) return;
     if (this.#isAnswerAwaited) {
@@ -201,8 +204,13 @@ export class SnapshotCadence {
       this.look();
       return;
     }
-    const hasMoved = this.#core.dataBytes > this.#atNewest.dataBytes || this.#hasUncommitted;
-    this.#pumpUnless(hasMoved && this.want('cadence'));
+    const { now, snapshots, streams, timers } = this.#core;
+    const dueAt = this.#hasUncommitted ? now : this.#exportDueAt;
+    // A point that waited goes now: a newer one goes in its place.
+    const isDue =
+      dueAt !== undefined && (dueAt <= now || snapshots.sendDue(now, this.#core, streams.send.credit));
+    this.#pumpUnless(isDue && this.want('cadence'));
+    if (!isDue && dueAt !== undefined) timers.hasten('snapshot', dueAt);
     if (this.#isQuiet) this.#core.streams.shrink();
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../wire/index.ts';
 import type { ServerLimits, ServerTimers } from './limits.ts';
 import type { SnapshotPoint } from './server-streams.ts';
+import { SNAPSHOT_WAIT_INTERVALS, type SnapshotSlots } from './snapshot-slots.ts';
 
 /** So many intervals of bytes make a snapshot due however little time has passed. */
 const MAX_PACED_INTERVALS = 4;
@@ -33,6 +34,14 @@ interface Transit {
   offset: number;
 }
 
+/** The same for all sessions of a server. */
+export interface SnapshotSenderConfig {
+  readonly limits: ServerLimits;
+  readonly timers: ServerTimers;
+  readonly delivery: Delivery;
+  readonly slots: SnapshotSlots;
+}
+
 /** The newest point the client holds whole. */
 export interface CoveredPoint extends Point {
   readonly input: Offset;
@@ -43,6 +52,7 @@ export class SnapshotSender {
   readonly #limits: ServerLimits;
   readonly #timers: ServerTimers;
   readonly #delivery: Delivery;
+  readonly #slots: SnapshotSlots;
   #newest: SnapshotPoint;
   /** `commit` mode: a point before the newest that the client has room for, when it may have none for the newest. */
   #reachable: SnapshotPoint | undefined;
@@ -54,6 +64,10 @@ export class SnapshotSender {
   /** What had moved at the last ticket that was begun, and when that was. */
   #begunAtWork: Work = { dataBytes: 0, writes: 0 };
   #begunAt: number;
+  /** When what moved since makes one due by time alone. The same number wherever it is compared: a timer set to it must find it passed. */
+  #intervalEndsAt: number;
+  /** That is the session's turn, and not only when it may ask for one. */
+  #hasSlot = false;
   #lastBytes = 0;
   /** The next point goes out whatever the cadence says. */
   #forced = false;
@@ -61,9 +75,7 @@ export class SnapshotSender {
   #refresh = false;
 
   constructor(
-    limits: ServerLimits,
-    timers: ServerTimers,
-    delivery: Delivery,
+    { limits, timers, delivery, slots }: SnapshotSenderConfig,
     start: SnapshotPoint,
     covered: CoveredPoint,
     now: number,
@@ -71,9 +83,11 @@ export class SnapshotSender {
     this.#limits = limits;
     this.#timers = timers;
     this.#delivery = delivery;
+    this.#slots = slots;
     this.#newest = start;
     this.#covered = covered;
     this.#begunAt = now;
+    this.#intervalEndsAt = now + timers.snapshotIntervalMs;
   }
 
   get newest(): SnapshotPoint {
@@ -171,8 +185,19 @@ export class SnapshotSender {
   }
 
   /** When the application should be asked for a point, for what moved since the newest; undefined when nothing did. */
-  exportDueAt(work: Work, atNewest: Work): number | undefined {
-    return work.dataBytes > atNewest.dataBytes ? this.#dueAt(work, atNewest) : undefined;
+  exportDueAt(now: number, work: Work, atNewest: Work): number | undefined {
+    return work.dataBytes > atNewest.dataBytes ? this.#turnAt(now, work, atNewest) : undefined;
+  }
+
+  /** `#dueAt`, but for one that is due by time alone: it waits for its turn, if others do. */
+  #turnAt(now: number, work: Work, from: Work): number {
+    const dueAt = this.#dueAt(work, from);
+    if (dueAt > now || dueAt !== this.#intervalEndsAt || this.#hasSlot || this.#delivery === Delivery.Commit)
+      return dueAt;
+    this.#hasSlot = true;
+    const latest = this.#begunAt + SNAPSHOT_WAIT_INTERVALS * this.#timers.snapshotIntervalMs;
+    this.#intervalEndsAt = this.#slots.take(now, Math.max(now, latest));
+    return this.#intervalEndsAt;
   }
 
   /**
@@ -231,7 +256,7 @@ export class SnapshotSender {
     if (this.#refresh && this.#newest !== this.#refused && this.#mayGo(this.#newest, credit)) return true;
     if (this.#next(credit) === undefined) return false;
     if (this.#delivery === Delivery.Commit || this.#forced) return true;
-    return now >= this.#dueAt(work, this.#begunAtWork);
+    return now >= this.#turnAt(now, work, this.#begunAtWork);
   }
 
   /** When a waiting point is due though nothing more moves; undefined when it waits for something else than time. */
@@ -240,15 +265,12 @@ export class SnapshotSender {
     return this.#dueAt(work, this.#begunAtWork);
   }
 
-  /** The same sum wherever it is compared: a timer set to it must find it passed, whatever a difference would round to. */
-  get #intervalEndsAt(): number {
-    return this.#begunAt + this.#timers.snapshotIntervalMs;
-  }
-
   begin(now: number, { dataBytes, writes }: Work, credit: Offset): SnapshotPoint {
     const point = this.#next(credit) ?? this.#newest;
     this.#sealing = point;
     this.#begunAt = now;
+    this.#intervalEndsAt = now + this.#timers.snapshotIntervalMs;
+    this.#hasSlot = false;
     this.#begunAtWork = { dataBytes, writes };
     this.#forced = false;
     this.#refresh = false;

@@ -4,6 +4,7 @@
  */
 import type { DeadlineOwner } from './deadline-heap.ts';
 import type { ServerSession } from './server-session.ts';
+import { NO_HANDLE } from './time-heap.ts';
 
 /** Sessions refreshed in one go: about 10 ms of work. */
 const BATCH_SESSIONS = 100;
@@ -15,7 +16,7 @@ export class TicketRefresh implements DeadlineOwner {
   readonly #clock: { readonly now: number };
   readonly #refresh: (session: ServerSession) => void;
   nextTimeout: number | undefined;
-  heapIndex: number | undefined;
+  deadlineHandle = NO_HANDLE;
 
   constructor(clock: { readonly now: number }, refresh: (session: ServerSession) => void) {
     this.#clock = clock;

@@ -2,6 +2,7 @@
  * One timer for all sessions of the process: a heap of deadlines under a single `setTimeout`. Deadlines of a session
  * move with nearly every frame, so moving one to later costs nothing: the heap finds out when the old one comes up.
  */
+import { NO_HANDLE, TimeHeap } from '../session/time-heap.ts';
 
 /** The clock of every driver: milliseconds, monotonic. */
 export function now(): number {
@@ -17,9 +18,8 @@ export class Deadline {
   readonly #onDue: () => void;
   #dueAt: number | undefined;
   #referenced = false;
-  /** Place in the heap, and the key it is sorted by there: never later than `#dueAt`. */
-  index = -1;
-  key = 0;
+  /** By which the heap knows it; its time there is never later than `#dueAt`. The heap's own. */
+  handle = NO_HANDLE;
 
   constructor(onDue: () => void, heap: DeadlineHeap = processHeap) {
     this.#onDue = onDue;
@@ -58,27 +58,26 @@ export class Deadline {
 }
 
 export class DeadlineHeap {
-  readonly #heap: Deadline[] = [];
+  readonly #heap = new TimeHeap<Deadline>();
   #holders = 0;
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Infinity;
+  /** Those that are due are called; what they set is looked at behind them. */
+  #isRunning = false;
 
   get size(): number {
-    return this.#heap.length;
+    return this.#heap.size;
   }
 
   moved(deadline: Deadline): void {
-    const { dueAt } = deadline;
+    const { dueAt, handle } = deadline;
     if (dueAt === undefined) {
-      // Left in place as a tombstone: most deadlines are set again at once.
-      if (deadline.index === 0) this.#prune();
-    } else if (deadline.index === -1) {
-      deadline.key = dueAt;
-      deadline.index = this.#heap.push(deadline) - 1;
-      this.#up(deadline);
-    } else if (dueAt < deadline.key) {
-      deadline.key = dueAt;
-      this.#up(deadline);
+      // Left in place: most deadlines are set again at once.
+      if (this.#heap.first === deadline) this.#prune();
+    } else if (handle === NO_HANDLE) {
+      deadline.handle = this.#heap.add(deadline, dueAt);
+    } else if (dueAt < this.#heap.at(handle)) {
+      this.#heap.move(handle, dueAt);
     }
     this.#arm();
   }
@@ -92,22 +91,27 @@ export class DeadlineHeap {
 
   /** Takes away what stands first without a deadline, so that an idle process has no timer. */
   #prune(): void {
-    for (let first = this.#heap[0]; first !== undefined && first.dueAt === undefined; first = this.#heap[0])
-      this.#removeFirst();
+    for (
+      let first = this.#heap.first;
+      first !== undefined && first.dueAt === undefined;
+      first = this.#heap.first
+    )
+      this.#remove(first);
   }
 
   #arm(): void {
-    const first = this.#heap[0];
-    if (first === undefined) {
+    if (this.#isRunning) return;
+    const firstAt = this.#heap.firstAt;
+    if (firstAt === undefined) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#armedFor = Infinity;
       return;
     }
-    if (this.#timer !== undefined && this.#armedFor <= first.key) return;
+    if (this.#timer !== undefined && this.#armedFor <= firstAt) return;
     clearTimeout(this.#timer);
-    this.#armedFor = first.key;
-    const delay = Math.min(Math.max(first.key - now(), 0), DELAY_MAX_MS);
+    this.#armedFor = firstAt;
+    const delay = Math.min(Math.max(firstAt - now(), 0), DELAY_MAX_MS);
     this.#timer = setTimeout(() => this.#run(), Math.ceil(delay));
     if (this.#holders === 0) this.#timer.unref();
   }
@@ -116,64 +120,28 @@ export class DeadlineHeap {
     this.#timer = undefined;
     this.#armedFor = Infinity;
     const time = now();
+    this.#isRunning = true;
     try {
-      for (let first = this.#heap[0]; first !== undefined && first.key <= time; first = this.#heap[0]) {
+      while ((this.#heap.firstAt ?? Infinity) <= time) {
+        const first = this.#heap.first as Deadline;
         if (first.dueAt === undefined) {
-          this.#removeFirst();
+          this.#remove(first);
         } else if (first.dueAt > time) {
-          first.key = first.dueAt;
-          this.#down(first);
+          this.#heap.move(first.handle, first.dueAt);
         } else {
-          this.#removeFirst();
+          this.#remove(first);
           first.fire();
         }
       }
     } finally {
+      this.#isRunning = false;
       this.#arm();
     }
   }
 
-  #removeFirst(): void {
-    const first = this.#heap[0] as Deadline;
-    const last = this.#heap.pop() as Deadline;
-    first.index = -1;
-    if (last === first) return;
-    last.index = 0;
-    this.#heap[0] = last;
-    this.#down(last);
-  }
-
-  #up(deadline: Deadline): void {
-    const heap = this.#heap;
-    let index = deadline.index;
-    while (index > 0) {
-      const parent = heap[(index - 1) >> 1] as Deadline;
-      if (parent.key <= deadline.key) break;
-      heap[index] = parent;
-      const up = parent.index;
-      parent.index = index;
-      index = up;
-    }
-    heap[index] = deadline;
-    deadline.index = index;
-  }
-
-  #down(deadline: Deadline): void {
-    const heap = this.#heap;
-    let index = deadline.index;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Deadline).key < (heap[child] as Deadline).key)
-        child += 1;
-      const least = heap[child] as Deadline;
-      if (least.key >= deadline.key) break;
-      heap[index] = least;
-      least.index = index;
-      index = child;
-    }
-    heap[index] = deadline;
-    deadline.index = index;
+  #remove(deadline: Deadline): void {
+    this.#heap.remove(deadline.handle);
+    deadline.handle = NO_HANDLE;
   }
 }
 
