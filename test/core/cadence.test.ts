@@ -1,8 +1,10 @@
 /** How often a server makes its work safe, and how it does again what was not (protocol.md §7.2, §7.4). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Delivery } from '../../packages/godwit/src/wire/index.ts';
 import { Scenario } from '../world/scenario.ts';
 import type { ServerAppFactory } from '../world/server-apps.ts';
+import { World } from '../world/world.ts';
 
 const WRITE_BYTES = 8;
 
@@ -170,3 +172,89 @@ for (const exports of [true, false])
     assert.ok(lastAt > quietAt, `nothing was given back in ${world.now - quietAt} ms`);
     scenario.finish();
   });
+
+/** Sessions that each write once a second, little; answers when the tickets came that each client got after the first, in ms. */
+function ticketTimes(options: {
+  readonly sessions: number;
+  readonly snapshotsPerSecond: number;
+  readonly untilMs: number;
+  readonly delivery?: Delivery;
+}): number[][] {
+  const { sessions, snapshotsPerSecond, untilMs, delivery = Delivery.Replay } = options;
+  const world = new World({ seed: 1, latencyMs: 0.1 });
+  world.addServers(['a', 'b'], {
+    delivery,
+    app: ticking({ writes: 1_000, pauseMs: () => 1_000, exports: true }),
+    limits: { snapshotsPerSecond },
+  });
+  const clients = Array.from({ length: sessions }, () => world.connect({ servers: ['a'] }));
+  const times = clients.map((): number[] => []);
+  const newest = clients.map((): number | undefined => 0);
+  const endsAt = world.now + untilMs;
+  world.until(() => {
+    for (const [index, { session }] of clients.entries()) {
+      const k = session.streams.tickets.held?.k;
+      if (k === undefined || k === newest[index]) continue;
+      newest[index] = k;
+      times[index]?.push(world.now);
+    }
+    return world.now >= endsAt;
+  }, untilMs + 1_000);
+  return times;
+}
+
+const distances = (times: readonly number[]): number[] =>
+  times.slice(1).map((time, index) => time - (times[index] as number));
+
+test('sessions that do little get a ticket in every interval, while there are not too many of them', () => {
+  for (const times of ticketTimes({ sessions: 5, snapshotsPerSecond: 10, untilMs: 20_000 })) {
+    assert.ok(times.length >= 18, `${times.length} tickets`);
+    for (const distance of distances(times)) assert.ok(distance < 1_600, `${distance} ms`);
+  }
+});
+
+test('where there are, each has its turn: all together as many a second as they may', () => {
+  const all = ticketTimes({ sessions: 25, snapshotsPerSecond: 5, untilMs: 40_000 });
+  for (const times of all) {
+    assert.ok(times.length >= 6, `${times.length} tickets`);
+    for (const distance of distances(times)) assert.ok(distance < 6_500, `${distance} ms`);
+  }
+  const late = all.flat().filter((time) => time >= 10_000).length / 30;
+  assert.ok(late > 4 && late <= 5.1, `${late} tickets a second`);
+});
+
+test('but nobody waits longer than ten intervals', () => {
+  const all = ticketTimes({ sessions: 25, snapshotsPerSecond: 1, untilMs: 60_000 });
+  for (const times of all) {
+    assert.ok(times.length >= 4, `${times.length} tickets`);
+    for (const distance of distances(times)) assert.ok(distance < 11_500, `${distance} ms`);
+  }
+});
+
+test('what is delivered only with its ticket waits for no turn', () => {
+  const all = ticketTimes({
+    sessions: 10,
+    snapshotsPerSecond: 1,
+    untilMs: 10_000,
+    delivery: Delivery.Commit,
+  });
+  for (const times of all) assert.ok(times.length >= 9, `${times.length} tickets`);
+});
+
+test('nor does one of which much has moved, or that moves', () => {
+  const writes = 4_000;
+  const scenario = new Scenario({
+    app: ticking({ writes, pauseMs: () => 1, exports: true }),
+    server: { limits: { snapshotShare: 0, snapshotsPerSecond: 1 } },
+    latencyMs: 0.1,
+    length: 0,
+  });
+  scenario.untilReceived((writes * WRITE_BYTES) / 2);
+  const { streams } = scenario.client.session;
+  // 64 writes make one due.
+  assert.ok(streams.receive.received - (streams.tickets.held?.output ?? 0) <= 70 * WRITE_BYTES);
+  scenario.trigger('b');
+  scenario.untilMigrated(1);
+  scenario.finish();
+  scenario.assertExact(expected(writes));
+});

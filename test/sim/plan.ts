@@ -149,7 +149,7 @@ function drawClock(draw: Draw): ClockPlan {
 const SERVER_WINDOWS = [INITIAL_CREDIT_BYTES, INITIAL_CREDIT_BYTES, 256 * KIB, 1024 * KIB];
 
 function drawServer(draw: Draw, name: string, isPatient: boolean): ServerPlan {
-  return {
+  const plan = {
     name,
     clock: drawClock(draw),
     limits: {
@@ -180,6 +180,9 @@ function drawServer(draw: Draw, name: string, isPatient: boolean): ServerPlan {
     },
     cryptoMs: draw.chance(0.15) ? draw.between(0.1, 5) : 0,
   };
+  // The shorter the interval, the longer sessions wait for their turn: of what was drawn, so that the seeds are worth what they were.
+  const { snapshotIntervalMs } = plan.timers;
+  return { ...plan, limits: { ...plan.limits, snapshotsPerSecond: Math.round(snapshotIntervalMs) } };
 }
 
 function drawShortServerTimers(draw: Draw): Partial<ServerTimers> {
