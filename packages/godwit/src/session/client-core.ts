@@ -312,11 +312,6 @@ export class ClientCore implements RaceHost {
     if (this.vitals.active(now, speaks) && this.attachment) this.armDetect(now);
   }
 
-  /** The session has become quiet, as far as it seems. One look less for each answer: where many sessions are asked now and then, most of them. */
-  rest(now: number): void {
-    if (this.attachment && this.vitals.mayRest(now, this.streams)) this.armDetect(now);
-  }
-
   checkDrain(): void {
     if (this.drainWanted && this.streams.wantsWrite) {
       this.drainWanted = false;

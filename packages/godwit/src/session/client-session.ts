@@ -395,7 +395,6 @@ export class ClientSession {
         return;
       case 'ack':
         if (this.#core.isAckPending) this.#core.ackNow = true;
-        this.#core.rest(now);
         return;
       case 'detect':
         this.#detect(now);

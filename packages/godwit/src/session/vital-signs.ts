@@ -12,7 +12,7 @@ const PROBE_ACTIVE_MS = 250;
 /** While bytes move, a session measures its round trip again after this time, in ms: the path may be slow only for a while. */
 const REFRESH_ACTIVE_MS = 1000;
 /** A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. */
-const DOZE_AFTER_MS = 20;
+const DOZE_AFTER_MS = 100;
 /** An answer comes in no more pieces than this; what goes on longer is a stream, which may break off in the middle. */
 const ANSWER_PIECES_MAX = 4;
 /** Looks in a row without a word from the server, before it counts as silent: one alone may come late, after a standstill. */
@@ -147,7 +147,11 @@ export class VitalSignsMonitor {
   nextLookMs(now: number, timers: ProbeTimers): number {
     if (this.#asleep) return Math.min(timers.pingIdleMs, this.#pingIntervalMs);
     const soon = Math.min(timers.detectIntervalMs, this.#pingIntervalMs);
-    this.#dozing = this.#isAtRest(now);
+    this.#dozing =
+      this.#mayDoze &&
+      !this.#ping &&
+      this.#waitingSince === undefined &&
+      now - this.#lastActiveAt >= DOZE_AFTER_MS;
     if (!this.#dozing) return soon;
     const heardAt = this.#heardAt;
     const probeAt = Math.max(
@@ -204,21 +208,6 @@ export class VitalSignsMonitor {
   /** Nothing came for so long, though PING asked for it. */
   isSilent(now: number, forMs: number): boolean {
     return this.#looksInSilence >= SILENT_LOOKS && now - this.#lastAliveAt >= forMs;
-  }
-
-  /** Nothing is waited for, nor did anything come for a while: the next look may be put off. */
-  mayRest(now: number, streams: Streams): boolean {
-    this.outstanding(now, streams);
-    return this.#isAtRest(now) && !this.#asleep && !this.#dozing;
-  }
-
-  #isAtRest(now: number): boolean {
-    return (
-      this.#mayDoze &&
-      !this.#ping &&
-      this.#waitingSince === undefined &&
-      now - this.#lastActiveAt >= DOZE_AFTER_MS
-    );
   }
 
   isQuiet(now: number, forMs: number): boolean {
