@@ -64,7 +64,7 @@ const SHARED = new Set(['config', '$config', 'pipe', '$scheduler', '$types', '$k
 const INPUT_BYTES = 3000;
 
 /** What is shared, or tells only of others. */
-const NOT_STATE = new Set(['host', '$host', 'config', '$config', '$live', 'deadlineHandle']);
+const NOT_STATE = new Set(['host', '$host', 'config', '$config', '$live', '$slots', 'deadlineHandle']);
 
 /** What a frame looks like to whoever listens on the wire. */
 export interface Overheard {
