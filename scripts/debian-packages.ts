@@ -1,6 +1,7 @@
 /** Commands that a test or a benchmark needs of the machine, installed from Debian where they are missing. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 export interface Tool {
@@ -14,6 +15,9 @@ const FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'
 
 /** For one call of apt-get, in milliseconds. */
 const INSTALL_LIMIT_MS = 180_000;
+
+/** Between two tries while somebody else installs something, another test file as a rule, in milliseconds: no event tells of the end of it. */
+const LOCKED_PAUSE_MS = 1_000;
 
 /** Commands that are not there, after what could be installed was: that takes root, and apt-get. Says what it installs. */
 export async function missingAfterInstall(
@@ -37,13 +41,22 @@ async function install(packages: ReadonlySet<string>, log: (line: string) => voi
   const aptGet = (...args: readonly string[]): Promise<unknown> =>
     promisify(execFile)('apt-get', args, settings);
   const arrange = ['install', '--yes', '--no-install-recommends', ...packages];
-  try {
-    await aptGet(...arrange).catch(async () => {
-      await aptGet('update');
-      await aptGet(...arrange);
-    });
-  } catch (error) {
-    log((error as Error).message);
+  const endsAt = performance.now() + INSTALL_LIMIT_MS;
+  for (;;) {
+    try {
+      await aptGet(...arrange).catch(async () => {
+        await aptGet('update');
+        await aptGet(...arrange);
+      });
+      return;
+    } catch (error) {
+      const { message } = error as Error;
+      if (!message.includes('Could not get lock') || performance.now() > endsAt) {
+        log(message);
+        return;
+      }
+      await wait(LOCKED_PAUSE_MS);
+    }
   }
 }
 
