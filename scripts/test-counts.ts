@@ -26,7 +26,7 @@ export default async function* counts(events: AsyncIterable<TestEvent>): AsyncGe
   const failures: Failure[] = [];
   for await (const event of events) {
     if (event.type === 'test:pass' && isFileItself(event.data)) emptyFiles.push(event.data.name);
-    if (event.type === 'test:fail') {
+    if (event.type === 'test:fail' && event.data.todo === undefined) {
       const { name, file = '', details } = event.data;
       const error = details.error as Error & { failureType?: string };
       if (error.failureType !== 'subtestsFailed') failures.push({ name, file, message: messageOf(error) });

@@ -144,9 +144,9 @@ export interface ServerLimits {
   /** Writes of the application from which on `snapshotBusyMs` makes a snapshot due (`replay` mode). Default 64. */
   readonly snapshotBusyWrites: number;
   /**
-   * Snapshots that are due by `snapshotIntervalMs` alone, of all sessions together, in a second (`replay` mode). Where more sessions
-   * than that have done something, but less than `snapshotSoonBytes`, each waits for its turn, ten times `snapshotIntervalMs` at the
-   * most: so much longer is what a crash makes the next server do again. 0: no limit. Default 1,000; 0 … 1,000,000.
+   * Snapshots that are due by `snapshotIntervalMs` alone, and cover less than `snapshotSoonBytes` and `snapshotBusyWrites`, of all
+   * sessions together, in a second (`replay` mode); a second's worth may come at once. More are put off by `snapshotIntervalMs`, nine
+   * times at the most: so much more a crash makes the next server do again. 0: no limit. Default 1,000; 0 … 1,000,000.
    */
   readonly snapshotsPerSecond: number;
 }

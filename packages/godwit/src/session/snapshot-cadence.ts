@@ -28,6 +28,8 @@ export class SnapshotCadence {
   #quietBelowWrites = 0;
   #quietUntil = 0;
   #consumedAtNewest = 0;
+  /** Data bytes that had moved when `intervalPassed` was called last. */
+  #bytesAtInterval = -1;
   /** The timer is set to when a point has waited long enough for a newer one. */
   #isAnswerAwaited = false;
 
@@ -211,7 +213,9 @@ export class SnapshotCadence {
       dueAt !== undefined && (dueAt <= now || snapshots.sendDue(now, this.#core, streams.send.credit));
     this.#pumpUnless(isDue && this.want('cadence'));
     if (!isDue && dueAt !== undefined) timers.hasten('snapshot', dueAt);
-    if (this.#isQuiet) this.#core.streams.shrink();
+    // Nor is memory kept for a session that waits for its turn, once nothing moves.
+    if (this.#isQuiet || this.#core.dataBytes === this.#bytesAtInterval) streams.shrink();
+    this.#bytesAtInterval = this.#core.dataBytes;
   }
 
   /** Answers true when the application is asked now, and was not before. */

@@ -13,7 +13,7 @@ import {
 } from '../wire/index.ts';
 import type { ServerLimits, ServerTimers } from './limits.ts';
 import type { SnapshotPoint } from './server-streams.ts';
-import { SNAPSHOT_WAIT_INTERVALS, type SnapshotSlots } from './snapshot-slots.ts';
+import { SNAPSHOT_DELAYS_MAX, type SnapshotSlots } from './snapshot-slots.ts';
 
 /** So many intervals of bytes make a snapshot due however little time has passed. */
 const MAX_PACED_INTERVALS = 4;
@@ -66,8 +66,10 @@ export class SnapshotSender {
   #begunAt: number;
   /** When what moved since makes one due by time alone. The same number wherever it is compared: a timer set to it must find it passed. */
   #intervalEndsAt: number;
-  /** That is the session's turn, and not only when it may ask for one. */
-  #hasSlot = false;
+  /** It may be asked for by then, however many others wait. */
+  #hasTurn = false;
+  /** When it was due first, if it was put off since. */
+  #asksSince: number | undefined;
   #lastBytes = 0;
   /** The next point goes out whatever the cadence says. */
   #forced = false;
@@ -189,15 +191,26 @@ export class SnapshotSender {
     return work.dataBytes > atNewest.dataBytes ? this.#turnAt(now, work, atNewest) : undefined;
   }
 
-  /** `#dueAt`, but for one that is due by time alone: it waits for its turn, if others do. */
+  /** `#dueAt`, but for one that is due by time alone, and covers little: where there are too many of those, it is put off. */
   #turnAt(now: number, work: Work, from: Work): number {
     const dueAt = this.#dueAt(work, from);
-    if (dueAt > now || dueAt !== this.#intervalEndsAt || this.#hasSlot || this.#delivery === Delivery.Commit)
+    if (dueAt > now || this.#hasTurn || this.#delivery === Delivery.Commit || !this.#isLittle(work, from))
       return dueAt;
-    this.#hasSlot = true;
-    const latest = this.#begunAt + SNAPSHOT_WAIT_INTERVALS * this.#timers.snapshotIntervalMs;
-    this.#intervalEndsAt = this.#slots.take(now, Math.max(now, latest));
+    const { snapshotIntervalMs } = this.#timers;
+    this.#asksSince ??= now;
+    this.#hasTurn =
+      now - this.#asksSince >= SNAPSHOT_DELAYS_MAX * snapshotIntervalMs || this.#slots.take(now);
+    if (!this.#hasTurn) this.#intervalEndsAt = now + snapshotIntervalMs;
     return this.#intervalEndsAt;
+  }
+
+  /** Nothing but time makes it due, and it would not be for the size of the last ticket. */
+  #isLittle(work: Work, from: Work): boolean {
+    return (
+      work.dataBytes - from.dataBytes <
+        Math.min(this.#limits.snapshotSoonBytes, this.#limits.snapshotIntervalBytes) &&
+      work.writes - from.writes < this.#limits.snapshotBusyWrites
+    );
   }
 
   /**
@@ -270,7 +283,8 @@ export class SnapshotSender {
     this.#sealing = point;
     this.#begunAt = now;
     this.#intervalEndsAt = now + this.#timers.snapshotIntervalMs;
-    this.#hasSlot = false;
+    this.#hasTurn = false;
+    this.#asksSince = undefined;
     this.#begunAtWork = { dataBytes, writes };
     this.#forced = false;
     this.#refresh = false;
