@@ -28,8 +28,8 @@ const FILES_AT_ONCE = 2;
 /** When to give up on a whole stage: a file that never exits would otherwise hold up everything after it. */
 const STAGE_TIMEOUT_MS = 15 * 60_000;
 
-/** How much of what a failed test said is repeated at the end, in UTF-16 code units. */
-const FAILURE_LENGTH_MAX = 2_000;
+/** How much of what a failed test said is repeated at the end, of its beginning and of its end each, in UTF-16 code units. */
+const FAILURE_PART_LENGTH = 1_500;
 
 const root = dirname(import.meta.dirname);
 
@@ -82,9 +82,7 @@ async function main(args: string[]): Promise<number> {
     report.push(`${stage.name.padEnd(12)} ${seconds.padStart(7)} s  ${counts.failed > 0 ? 'FAILED' : 'ok'}`);
     for (const problem of problems) report.push(`  ${problem}`);
     for (const { name, file, message } of counts.failures)
-      failures.push(
-        `${stage.name}: ${relative(root, file)}: ${name}\n${message.slice(0, FAILURE_LENGTH_MAX)}`,
-      );
+      failures.push(`${stage.name}: ${relative(root, file)}: ${name}\n${shortened(message)}`);
   }
 
   if (total.passed + total.failed + total.skipped === 0) {
@@ -144,6 +142,12 @@ async function runStage(stage: Stage, namePattern: string | undefined): Promise<
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What a test said begins with what is wrong, as a rule; where it is the log of a long run, it ends with it. */
+function shortened(message: string): string {
+  if (message.length <= 2 * FAILURE_PART_LENGTH) return message;
+  return `${message.slice(0, FAILURE_PART_LENGTH)}\n…\n${message.slice(-FAILURE_PART_LENGTH)}`;
 }
 
 function failure(problem: string): Outcome {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Delivery } from '../../packages/godwit/src/wire/index.ts';
 import { Scenario } from '../world/scenario.ts';
 import type { ServerAppFactory } from '../world/server-apps.ts';
+import type { VirtualClient } from '../world/virtual-client.ts';
 import { World } from '../world/world.ts';
 
 const WRITE_BYTES = 8;
@@ -238,7 +239,27 @@ test('what is delivered only with its ticket waits for no turn', () => {
     untilMs: 10_000,
     delivery: Delivery.Commit,
   });
-  for (const times of all) assert.ok(times.length >= 9, `${times.length} tickets`);
+  for (const times of all) {
+    assert.ok(times.length >= 9, `${times.length} tickets`);
+    for (const distance of distances(times)) assert.ok(distance < 1_100, `${distance} ms`);
+  }
+});
+
+test('nor does what is only read, in `commit` mode', () => {
+  const world = new World({ seed: 1, latencyMs: 0.1 });
+  const app = ticking({ writes: 1, pauseMs: () => 1_000_000, exports: true });
+  world.addServers(['a'], { delivery: Delivery.Commit, app, limits: { snapshotsPerSecond: 1 } });
+  const clients = Array.from({ length: 10 }, () => world.connect({ servers: ['a'] }));
+  world.run(100);
+  const before = clients.map(({ session }) => session.streams.tickets.held?.k ?? 0);
+  for (let second = 0; second < 10; second += 1) {
+    for (const client of clients) client.write(new Uint8Array(8));
+    world.run(1_000);
+  }
+  for (const [index, { session }] of clients.entries()) {
+    const tickets = (session.streams.tickets.held?.k ?? 0) - (before[index] as number);
+    assert.ok(tickets >= 8, `${tickets} tickets`);
+  }
 });
 
 test('nor does one of which much has moved, or that moves', () => {
@@ -257,4 +278,96 @@ test('nor does one of which much has moved, or that moves', () => {
   scenario.untilMigrated(1);
   scenario.finish();
   scenario.assertExact(expected(writes));
+});
+
+interface Writing {
+  readonly bytes: number;
+  readonly pauseMs: number;
+  readonly stateBytes?: number;
+}
+
+/** A server of sessions that each write so much again and again, in the order in which they are opened. */
+function writingWorld(options: {
+  readonly sessions: readonly Writing[];
+  readonly snapshotsPerSecond: number;
+  readonly snapshotIntervalMs?: number;
+}): { readonly world: World; readonly clients: readonly VirtualClient[] } {
+  const { sessions, snapshotsPerSecond, snapshotIntervalMs = 1_000 } = options;
+  const world = new World({ seed: 1, latencyMs: 0.1 });
+  const left = [...sessions];
+  world.addServers(['a', 'b'], {
+    delivery: Delivery.Replay,
+    limits: { snapshotsPerSecond },
+    timers: { snapshotIntervalMs },
+    app: (session, _restart, context) => {
+      const { bytes, pauseMs, stateBytes = 8 } = left.shift() as Writing;
+      const tick = (): void => {
+        if (session.state === 'ended') return;
+        session.write(context.now(), new Uint8Array(bytes));
+        context.after(pauseMs, tick);
+      };
+      context.after(pauseMs, tick);
+      return {
+        handle: (event) => {
+          if (event.type !== 'exportDue') return;
+          const { received: input, produced: output } = session;
+          session.exportState(context.now(), { state: new Uint8Array(stateBytes), input, output });
+        },
+      };
+    },
+  });
+  return { world, clients: sessions.map(() => world.connect({ servers: ['a'] })) };
+}
+
+test('a session is put off for how little it did, not for how large its state is', () => {
+  const large = { bytes: 10_000, pauseMs: 100, stateBytes: 32 * 1024 };
+  const little = Array.from({ length: 59 }, () => ({ bytes: 8, pauseMs: 1_000 }));
+  const { world, clients } = writingWorld({ sessions: [large, ...little], snapshotsPerSecond: 5 });
+  world.run(15_000);
+  const endsAt = world.now + 30_000;
+  let uncovered = 0;
+  world.until(() => {
+    const { receive, tickets } = (clients[0] as VirtualClient).session.streams;
+    uncovered = Math.max(uncovered, receive.received - (tickets.held?.output ?? 0));
+    return world.now >= endsAt;
+  }, 31_000);
+  // A second's worth, and what is under way.
+  assert.ok(uncovered <= 110_000, `${uncovered} bytes without a ticket`);
+});
+
+for (const snapshotIntervalMs of [1, 10, 20])
+  test(`what is due by bytes waits for no turn, where the interval is ${snapshotIntervalMs} ms`, () => {
+    const sessions = Array.from({ length: 20 }, () => ({ bytes: 20_000, pauseMs: 15 }));
+    const { world, clients } = writingWorld({ sessions, snapshotsPerSecond: 1, snapshotIntervalMs });
+    world.run(2_000);
+    for (const { session } of clients) {
+      const { receive, tickets } = session.streams;
+      assert.ok((tickets.held?.k ?? 0) > 100, `${tickets.held?.k} tickets in ${world.now} ms`);
+      assert.ok(receive.received - (tickets.held?.output ?? 0) <= 20_000);
+    }
+  });
+
+test('a session that waits for its turn gives back what it allocated all the same', () => {
+  // When it writes, the others have taken all turns that there were.
+  const waiting = { bytes: 8, pauseMs: 6_250 };
+  const others = Array.from({ length: 40 }, () => ({ bytes: 8, pauseMs: 500 }));
+  const { world, clients } = writingWorld({ sessions: [waiting, ...others], snapshotsPerSecond: 1 });
+  world.run(500);
+  const client = clients[0] as VirtualClient;
+  const session = world.serving(client).node.session(client.session.id);
+  assert.ok(session);
+  const { streams } = session;
+  const shrink = streams.shrink.bind(streams);
+  const shrunkAt: number[] = [];
+  streams.shrink = () => {
+    shrunkAt.push(world.now);
+    shrink();
+  };
+  world.until(() => client.receivedBytes === 8, 10_000);
+  const wroteAt = world.now;
+  shrunkAt.length = 0;
+  const k = client.session.streams.tickets.held?.k;
+  world.until(() => shrunkAt.length > 0, 10_000);
+  assert.ok(world.now - wroteAt < 2_500, `after ${world.now - wroteAt} ms`);
+  assert.equal(client.session.streams.tickets.held?.k, k, 'it was not its turn yet');
 });

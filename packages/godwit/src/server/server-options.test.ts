@@ -34,6 +34,11 @@ for (const [kind, names] of [
         );
   });
 
+test('a snapshot is not always due', () => {
+  assert.ok(isRefused(() => readServerOptions({ timers: { snapshotIntervalMs: 0 } })));
+  readServerOptions({ timers: { snapshotIntervalMs: 1 } });
+});
+
 test('limits are whole', () => {
   assert.ok(isRefused(() => readServerOptions({ limits: { maxSessions: 1.5 } })));
 });

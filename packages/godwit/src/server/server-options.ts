@@ -21,6 +21,7 @@ import {
   checkLimits,
   checkNumber,
   checkTimers,
+  MAX_TIMER_MS,
   type Ranges,
 } from '../socket/argument-checks.ts';
 import { readServer } from '../socket/connect-options.ts';
@@ -212,6 +213,8 @@ const RANGES: Ranges = {
 };
 
 /** Of those that 0 turns off. */
+/** One that is always due would be asked for without an end where the application has none. */
+const TIMER_RANGES: Ranges = { snapshotIntervalMs: [1, MAX_TIMER_MS] };
 const TIMEOUT_RANGE = [100, 86_400_000] as const;
 const OPTIONAL_TIMEOUTS = ['slowReaderTimeoutMs', 'slowWriterTimeoutMs'] as const;
 
@@ -229,7 +232,7 @@ export function readServerOptions(given: ServerOptions): ServerSettings {
   });
   checkLimits(options.limits, RANGES);
   checkAllNames('timers', options.timers, DEFAULT_SERVER_TIMERS);
-  checkTimers(options.timers);
+  checkTimers(options.timers, TIMER_RANGES);
   for (const name of OPTIONAL_TIMEOUTS) {
     const value = options.timers?.[name];
     if (value !== 0) checkTimers({ [name]: value }, { [name]: TIMEOUT_RANGE });

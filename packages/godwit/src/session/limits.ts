@@ -193,7 +193,7 @@ export interface ServerTimers {
   readonly lingerMs: number;
   /**
    * Progress without a snapshot for so long makes one due, in ms; where many sessions have made some, up to ten times as long
-   * (`snapshotsPerSecond`). Default 1,000.
+   * (`snapshotsPerSecond`). Default 1,000; 1 … 2,147,483,647.
    */
   readonly snapshotIntervalMs: number;
   /** Between two snapshots that are due by bytes (`replay` mode), in ms, unless four times as many bytes have moved. Default 1. */

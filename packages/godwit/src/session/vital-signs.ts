@@ -12,8 +12,8 @@ const PROBE_ACTIVE_MS = 250;
 /** While bytes move, a session measures its round trip again after this time, in ms: the path may be slow only for a while. */
 const REFRESH_ACTIVE_MS = 1000;
 /**
- * A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. Less than `detectIntervalMs`, so that
- * the first look behind an answer finds it quiet, and needs no second one.
+ * A session that waits for nothing dozes when its last byte is so long ago, in ms: it looks when its next PING is due. Less than
+ * `detectIntervalMs` is by default, so that the first look behind an answer that came soon finds it quiet, and needs no second one.
  */
 const DOZE_AFTER_MS = 75;
 /** An answer comes in no more pieces than this; what goes on longer is a stream, which may break off in the middle. */

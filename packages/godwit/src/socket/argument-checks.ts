@@ -31,7 +31,7 @@ export function checkInteger(value: unknown, name: string, min: number, max: num
 export type Ranges = Readonly<Record<string, readonly [min: number, max: number]>>;
 
 /** What setTimeout can wait for, in milliseconds. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Limits are whole numbers, of bytes or of things; those that are not in `ranges` may be any that is not below 0. */
 export function checkLimits(given: object | undefined, ranges: Ranges = {}): void {
